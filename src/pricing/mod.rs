@@ -1,0 +1,5 @@
+//! What tokens cost.
+
+mod cost;
+
+pub use cost::{Cost, PartialReason, UnpricedReason};

@@ -1,0 +1,47 @@
+//! OpenAI's JSON as it is on the wire, read tolerantly: unknown fields and values are no error.
+//!
+//! Everything here borrows from the bytes it is given and decodes only what is asked for. The typed structs of
+//! async-openai decode the same bytes a second time for the caller; what they refuse is metered here first.
+
+mod batch;
+mod request;
+mod response;
+mod stream;
+
+pub use batch::{BatchErrors, BatchLine, BatchView, FileView, LineError, LineOutcome, Page, RequestCounts};
+pub use request::{Edit, RequestView, UnreadableBody, splice};
+pub use response::{ErrorView, ResponseView, UsageReading, read_usage};
+pub use stream::{SseReader, StreamFacts};
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+/// Returns the text of a JSON string, without a copy unless it holds escapes; `None` for any other value.
+pub fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str::<String>(value.get()).ok().map(Cow::Owned)
+}
+
+/// Returns a whole number that is not negative; `None` for any other value.
+pub fn count(value: &RawValue) -> Option<u64> {
+    value.get().parse().ok()
+}
+
+/// Returns whether the value is `true`.
+pub fn is_true(value: &RawValue) -> bool {
+    value.get() == "true"
+}
+
+/// Returns whether the value is `null`.
+pub fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// Reads a member that counts as present even if it is `null`; serde would drop it.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    serde::Deserialize::deserialize(deserializer).map(Some)
+}
