@@ -1,0 +1,218 @@
+//! Calls that may wait: how they get into a batch, and how each line is booked.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_openai::error::OpenAIError;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+
+use super::call::{Call, Operation};
+use super::core::Core;
+use super::deployments::Deployments;
+use super::error::{Error, Repr};
+use super::metering::{Reading, book};
+use super::plan::{Bound, Plan};
+use crate::batch::{
+    BatchCollector, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Settled, SettledOutcome,
+};
+use crate::id::{EntryId, OpId};
+use crate::lane::Lane;
+use crate::ledger::{Degradation, LedgerEntry, Role, Status};
+use crate::model::ModelId;
+use crate::money::Usd;
+use crate::openai::ServerBatches;
+use crate::pricing::{Cost, PartialReason};
+use crate::wire::{ResponseView, UsageReading};
+
+/// Lets a call ride a batch, if its scope says that it may wait and its endpoint and body can.
+///
+/// `None` means that it goes at once; the plan then says why.
+pub(super) async fn ride(
+    collector: &BatchCollector,
+    call: &Call,
+    plan: &mut Plan,
+) -> Option<Result<reqwest::Response, OpenAIError>> {
+    let operation = &call.operation;
+    let within = operation.scope.within?;
+    let at_once = |plan: &mut Plan, why: &str| {
+        let reason = plan.reason.as_deref().map(|reason| format!("{reason}; ")).unwrap_or_default();
+        plan.reason = Some(format!("{reason}not batched: {why}").into());
+        plan.degradations.push(Degradation::NotBatched);
+    };
+    if within < collector.policy().min_window() {
+        at_once(plan, "it must be answered too soon");
+        return None;
+    }
+    if call.url().is_some_and(Deployments::are_named_by) {
+        return Some(Err(Error::new(Repr::DeploymentUrlHasNoBatches).into()));
+    }
+    if plan.streams {
+        at_once(plan, "it is streamed");
+        return None;
+    }
+    let Some(body) = call.body() else {
+        at_once(plan, "its body is not in memory");
+        return None;
+    };
+    let body = plan.body_for(body, plan.model.as_ref()).map_or_else(|| Bytes::copy_from_slice(body), Bytes::from);
+    let passenger = Passenger {
+        operation: Arc::clone(operation),
+        requested: plan.requested.clone(),
+        baseline: plan.baseline.clone(),
+        reason: plan.reason.clone(),
+        degradations: plan.degradations.clone(),
+        bound: plan.bound,
+    };
+    let mut enqueue = collector
+        .enqueue_raw(operation.endpoint.clone(), body)
+        .attributed_to(operation.scope.attribution.clone())
+        .deadline(operation.at.saturating_add(within))
+        .context(Arc::new(passenger));
+    if let Some(key) = &operation.scope.key {
+        enqueue = enqueue.key(Arc::clone(key));
+    }
+    match enqueue.await {
+        Ok(handle) => Some(match handle.withdraw_on_drop().await {
+            Ok(answer) => Ok(into_response(answer)),
+            Err(error) => Err(Error::from(error).into()),
+        }),
+        Err(error @ BatchError::Conflict { .. }) => Some(Err(Error::from(error).into())),
+        Err(error) => {
+            at_once(plan, &error.to_string());
+            None
+        }
+    }
+}
+
+/// Turns a line's answer into what async-openai reads.
+fn into_response(answer: LineAnswer) -> reqwest::Response {
+    let mut response = http::Response::new(reqwest::Body::from(answer.body));
+    // A line without a real status did not run; the collector hands on none such.
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(id) = answer.request_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response.into()
+}
+
+/// What the client remembers of a batched call until its line is booked.
+#[derive(Debug)]
+struct Passenger {
+    operation: Arc<Operation>,
+    requested: Option<ModelId>,
+    baseline: Option<ModelId>,
+    reason: Option<Arc<str>>,
+    degradations: Vec<Degradation>,
+    bound: Bound,
+}
+
+/// Books each line of a batch.
+#[derive(Debug)]
+pub(super) struct Bookkeeper {
+    core: Arc<Core>,
+}
+
+impl Bookkeeper {
+    pub(super) const fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    fn entry(&self, settled: &Settled<'_>, passenger: Option<&Passenger>) -> LedgerEntry {
+        let now = self.core.clock.now();
+        let (op_id, at) = match passenger {
+            Some(passenger) => (passenger.operation.op_id, passenger.operation.at),
+            None => (OpId::new(now), now),
+        };
+        let item = settled.item;
+        let mut entry = LedgerEntry::new(EntryId::new(now), op_id, at, item.endpoint.clone());
+        entry.role = if settled.lane == Lane::Batch { Role::Primary } else { Role::Hedge };
+        entry.attribution = item.attribution.clone();
+        entry.requested_model = passenger.map_or_else(|| Some(item.model.clone()), |p| p.requested.clone());
+        entry.sent_model = Some(item.model.clone());
+        entry.lane = settled.lane;
+        entry.batch_id = settled.batch_id.map(Into::into);
+        entry.attempts = settled.attempts;
+        entry.reason = passenger.and_then(|passenger| passenger.reason.clone());
+        entry.degradations = passenger.map(|passenger| passenger.degradations.clone()).unwrap_or_default();
+        if settled.lane != Lane::Batch {
+            entry.degradations.push(Degradation::LaneChanged);
+        }
+        if settled.orphaned {
+            entry.degradations.push(Degradation::Orphaned);
+        }
+        entry.latency_ms = u64::try_from(now.saturating_since(at).as_millis()).ok();
+        entry
+    }
+}
+
+impl BatchObserver for Bookkeeper {
+    fn settled(&self, settled: &Settled<'_>) {
+        let context: Option<&dyn Any> = settled.item.context.as_deref().map(|context| context as &dyn Any);
+        let passenger = context.and_then(|context| context.downcast_ref::<Passenger>());
+        let mut entry = self.entry(settled, passenger);
+        match settled.outcome {
+            SettledOutcome::Answered(answer) => {
+                entry.http_status = Some(answer.status);
+                entry.provider_id = answer.request_id.as_deref().map(Into::into);
+                if (200..300).contains(&answer.status) {
+                    entry.status = Status::Succeeded;
+                    let view = ResponseView::read(&answer.body);
+                    if view.is_none() {
+                        entry.degradations.push(Degradation::UnreadableResponse);
+                    }
+                    let view = view.unwrap_or_default();
+                    let reading = Reading {
+                        model: view.model_name().map(|model| ModelId::from(&*model)),
+                        lane: view.lane().map_err(|_| ()),
+                        usage: view.usage(),
+                    };
+                    let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
+                    let baseline = passenger.map_or_else(|| Some(settled.item.model.clone()), |p| p.baseline.clone());
+                    book(&mut entry, &self.core, &bound, baseline.as_ref(), reading, PartialReason::NoUsage);
+                } else {
+                    entry.status = Status::Failed;
+                    entry.cost = Cost::Priced(Usd::ZERO);
+                }
+            }
+            SettledOutcome::Failed { .. } => {
+                entry.status = Status::Failed;
+                entry.cost = Cost::Priced(Usd::ZERO);
+            }
+            SettledOutcome::Unreported => {
+                entry.status = Status::Unreported;
+                entry.degradations.push(Degradation::Unreported);
+                let at_most = passenger.and_then(|passenger| passenger.bound.cost(&self.core, &entry));
+                entry.cost = Cost::Partial { known: Usd::ZERO, at_most, why: PartialReason::NoUsage };
+            }
+        }
+        let entry = Arc::new(entry);
+        self.core.record(&entry);
+        if let Some(receipt) = passenger.and_then(|passenger| passenger.operation.receipt.as_ref()) {
+            receipt.add(&entry);
+        }
+    }
+}
+
+/// Sends a batched request at once, when its deadline is near.
+#[derive(Debug)]
+pub(super) struct OneByOne {
+    api: ServerBatches,
+}
+
+impl OneByOne {
+    pub(super) const fn new(api: ServerBatches) -> Self {
+        Self { api }
+    }
+}
+
+#[async_trait]
+impl FasterLane for OneByOne {
+    async fn send(&self, item: &BatchItem) -> Result<LineAnswer, BatchError> {
+        let (status, body) = self.api.send_now(&item.endpoint, item.body.clone()).await.map_err(BatchError::from)?;
+        Ok(LineAnswer::new(status.as_u16(), body).with_lane(Lane::Standard))
+    }
+}

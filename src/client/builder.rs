@@ -1,0 +1,179 @@
+//! How a client is put together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_openai::Client;
+use async_openai::config::Config;
+
+use super::LlmClient;
+use super::batching::{Bookkeeper, OneByOne};
+use super::core::{Books, Core, OpenCalls};
+use super::deployments::Deployments;
+use super::error::Error;
+use super::scope::Scope;
+use crate::batch::{BatchCollector, BatchPolicy, BatchStore, InMemoryStore};
+use crate::capability::CapabilityBook;
+use crate::clock::{Clock, SystemClock};
+use crate::ledger::{CostLedger, InMemoryLedger};
+use crate::model::ModelId;
+use crate::openai::{RetryPolicy, Sender, ServerBatches, Transport};
+use crate::pricing::PriceBook;
+use crate::router::{Facts, Router};
+use crate::tokens::TokenCounter;
+
+/// Puts an [`LlmClient`] together.
+///
+/// # Default
+/// - no router: every request asks the model that it names
+/// - an [`InMemoryLedger`]
+/// - the built-in [`PriceBook`] and [`CapabilityBook`]
+/// - [`RetryPolicy::default`] and [`BatchPolicy::default`]
+/// - batched requests are kept in memory until they are answered: they die with the process
+/// - 1 s for a router to choose
+/// - streamed chats are asked for their usage, and the extra chunk is hidden from callers who did not ask for it
+#[derive(Debug)]
+#[must_use]
+pub struct LlmClientBuilder<C: Config> {
+    client: Client<C>,
+    transport: Transport,
+    router: Option<Arc<dyn Router>>,
+    router_timeout: Duration,
+    ledger: Option<Arc<dyn CostLedger>>,
+    facts: Facts,
+    retry: RetryPolicy,
+    clock: Arc<dyn Clock>,
+    asks_for_usage: bool,
+    deployments: Deployments,
+    batch_policy: BatchPolicy,
+    batch_store: Arc<dyn BatchStore>,
+}
+
+impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
+    pub(super) fn new(client: Client<C>, transport: Transport) -> Self {
+        Self {
+            client,
+            transport,
+            router: None,
+            router_timeout: Duration::from_secs(1),
+            ledger: None,
+            facts: Facts::default(),
+            retry: RetryPolicy::default(),
+            clock: Arc::new(SystemClock),
+            asks_for_usage: true,
+            deployments: Deployments::default(),
+            batch_policy: BatchPolicy::default(),
+            batch_store: Arc::new(InMemoryStore::new()),
+        }
+    }
+
+    /// Lets a router choose the model of each call that is not pinned.
+    pub fn with_router(mut self, router: impl Router) -> Self {
+        self.router = Some(Arc::new(router));
+        self
+    }
+
+    /// Sets how long a router may take; after that the requested model is asked.
+    pub fn with_router_timeout(mut self, timeout: Duration) -> Self {
+        self.router_timeout = timeout;
+        self
+    }
+
+    /// Books calls in this ledger.
+    pub fn with_ledger(mut self, ledger: impl CostLedger) -> Self {
+        self.ledger = Some(Arc::new(ledger));
+        self
+    }
+
+    /// Prices calls by this book.
+    pub fn with_prices(mut self, prices: PriceBook) -> Self {
+        self.facts.prices = prices;
+        self
+    }
+
+    /// Tells what models can do by this book.
+    pub fn with_capabilities(mut self, capabilities: CapabilityBook) -> Self {
+        self.facts.capabilities = capabilities;
+        self
+    }
+
+    /// Counts tokens with this counter.
+    pub fn with_tokens(mut self, tokens: TokenCounter) -> Self {
+        self.facts.tokens = tokens;
+        self
+    }
+
+    /// Retries by this policy.
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Takes the time of day from this clock.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Leaves streamed chats as they are. One whose caller did not ask for its usage is then booked without it.
+    pub fn without_usage_injection(mut self) -> Self {
+        self.asks_for_usage = false;
+        self
+    }
+
+    /// Says which deployment serves a model, for URLs that name the deployment (`AzureConfig`).
+    ///
+    /// Such calls are routed only between models that have a deployment.
+    pub fn with_deployment(mut self, model: impl Into<ModelId>, deployment: impl Into<String>) -> Self {
+        self.deployments.insert(model.into(), deployment.into());
+        self
+    }
+
+    /// Collects batches by this policy.
+    pub fn with_batch_policy(mut self, policy: BatchPolicy) -> Self {
+        self.batch_policy = policy;
+        self
+    }
+
+    /// Keeps batched requests in this store until they are answered.
+    pub fn with_batch_store(mut self, store: impl BatchStore) -> Self {
+        self.batch_store = Arc::new(store);
+        self
+    }
+
+    /// Makes the client. It needs no runtime and opens no connection.
+    ///
+    /// # Errors
+    /// None today; later settings may contradict each other.
+    pub fn build(self) -> Result<LlmClient<C>, Error> {
+        if self.router.is_some() {
+            let tokens = self.facts.tokens.clone();
+            // Without a thread to spare, the tables load when they are first needed.
+            let warm_up = std::thread::Builder::new().name("thrifty-tokens".to_owned());
+            drop(warm_up.spawn(move || tokens.warm_up()));
+        }
+        let sender = Sender { transport: self.transport, policy: self.retry, clock: Arc::clone(&self.clock) };
+        let core = Arc::new(Core {
+            sender: sender.clone(),
+            router: self.router,
+            router_timeout: self.router_timeout,
+            ledger: self.ledger.unwrap_or_else(|| Arc::new(InMemoryLedger::new())),
+            facts: self.facts,
+            clock: Arc::clone(&self.clock),
+            asks_for_usage: self.asks_for_usage,
+            deployments: self.deployments,
+            books: Books::default(),
+            open: OpenCalls::default(),
+        });
+        let api = ServerBatches::new(self.client.config().clone(), sender);
+        let collector = BatchCollector::builder(api.clone())
+            .with_policy(self.batch_policy)
+            .with_store(self.batch_store)
+            .with_observer(Bookkeeper::new(Arc::clone(&core)))
+            .with_faster_lane(OneByOne::new(api))
+            .with_clock(self.clock)
+            .build();
+        let shared = Arc::new(super::Shared { core, collector });
+        Ok(LlmClient::over(self.client, shared, Arc::new(Scope::default())))
+    }
+}

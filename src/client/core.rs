@@ -1,0 +1,155 @@
+//! What all clones and scopes of one client share.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::deployments::Deployments;
+use crate::clock::Clock;
+use crate::ledger::{CostLedger, LedgerEntry, LedgerError};
+use crate::openai::Sender;
+use crate::router::{Facts, RouteOutcome, Router};
+
+/// How many entries wait for a ledger that does not take them; beyond that the oldest is given up and counted.
+const MAX_RETAINED: usize = 10_000;
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) sender: Sender,
+    pub(super) router: Option<Arc<dyn Router>>,
+    pub(super) router_timeout: Duration,
+    pub(super) ledger: Arc<dyn CostLedger>,
+    pub(super) facts: Facts,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) asks_for_usage: bool,
+    pub(super) deployments: Deployments,
+    pub(super) books: Books,
+    pub(super) open: OpenCalls,
+}
+
+impl Core {
+    /// Writes an entry to the ledger, and tells the router. A ledger that fails never fails the call.
+    pub(super) fn record(&self, entry: &Arc<LedgerEntry>) {
+        for degradation in &entry.degradations {
+            tracing::warn!(
+                target: "thrifty",
+                op_id = %entry.op_id,
+                endpoint = %entry.endpoint,
+                model = entry.model().map(|model| model.as_str()),
+                "{degradation}"
+            );
+        }
+        self.books.record(&*self.ledger, entry);
+        if let Some(router) = &self.router {
+            let outcome = RouteOutcome {
+                requested_model: entry.requested_model.as_ref(),
+                sent_model: entry.sent_model.as_ref(),
+                succeeded: entry.status == crate::ledger::Status::Succeeded,
+                usage: entry.usage.as_ref(),
+                latency: entry.latency(),
+                ..RouteOutcome::new(entry.op_id, &entry.endpoint, &entry.attribution, &entry.cost)
+            };
+            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| router.observe(&outcome)));
+            if told.is_err() {
+                tracing::error!(target: "thrifty", "the router panicked while observing an outcome");
+            }
+        }
+    }
+}
+
+/// Entries that the ledger has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    retained: Mutex<VecDeque<Arc<LedgerEntry>>>,
+    waiting: AtomicUsize,
+    given_up: AtomicUsize,
+}
+
+impl Books {
+    fn retained(&self) -> MutexGuard<'_, VecDeque<Arc<LedgerEntry>>> {
+        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, ledger: &dyn CostLedger, entry: &Arc<LedgerEntry>) {
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            // Older entries go first; while they are refused, this one waits behind them.
+            if let Err(error) = self.retry(ledger) {
+                return self.retain(entry, &error);
+            }
+        }
+        match ledger.record(entry) {
+            Ok(_) => {}
+            Err(error) => self.retain(entry, &error),
+        }
+    }
+
+    fn retain(&self, entry: &Arc<LedgerEntry>, error: &LedgerError) {
+        tracing::error!(target: "thrifty", %error, entry = %entry.id, "the ledger did not take an entry, it is retained");
+        let mut retained = self.retained();
+        if retained.len() == MAX_RETAINED {
+            retained.pop_front();
+            self.given_up.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(target: "thrifty", "too many retained entries, the oldest is given up");
+        }
+        retained.push_back(Arc::clone(entry));
+        self.waiting.store(retained.len(), Ordering::Release);
+    }
+
+    /// Offers the retained entries again, oldest first, until one is refused.
+    pub(super) fn retry(&self, ledger: &dyn CostLedger) -> Result<(), LedgerError> {
+        let mut retained = self.retained();
+        while let Some(entry) = retained.front() {
+            match ledger.record(entry) {
+                // An entry that contradicts a stored one never will be taken; the stored one stands.
+                Ok(_) | Err(LedgerError::Conflict { .. }) => drop(retained.pop_front()),
+                Err(error) => return Err(error),
+            }
+            self.waiting.store(retained.len(), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    pub(super) fn given_up(&self) -> usize {
+        self.given_up.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts the calls under way.
+#[derive(Debug, Default)]
+pub(super) struct OpenCalls {
+    count: AtomicUsize,
+    none_left: Notify,
+}
+
+impl OpenCalls {
+    pub(super) fn begin(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.none_left.notify_waiters();
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn drained(&self) {
+        loop {
+            let none_left = self.none_left.notified();
+            if self.count() == 0 {
+                return;
+            }
+            none_left.await;
+        }
+    }
+}

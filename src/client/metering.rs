@@ -1,0 +1,112 @@
+//! From what an answer says to what it cost.
+
+use super::core::Core;
+use super::plan::Bound;
+use crate::lane::Lane;
+use crate::ledger::{Baseline, Degradation, LedgerEntry};
+use crate::model::ModelId;
+use crate::money::Usd;
+use crate::pricing::{Cost, PartialReason, UnpricedReason};
+use crate::usage::Usage;
+use crate::wire::UsageReading;
+
+/// What an answer says of itself.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) model: Option<ModelId>,
+    /// The lane that answered: `None` if the answer names no tier, `Err` if it names one that is unknown.
+    pub(super) lane: Result<Option<Lane>, ()>,
+    pub(super) usage: UsageReading,
+}
+
+/// Books an answer: who served it, what was used, what that cost, what it would have cost as asked.
+pub(super) fn book(
+    entry: &mut LedgerEntry,
+    core: &Core,
+    bound: &Bound,
+    baseline: Option<&ModelId>,
+    reading: Reading,
+    when_unknown: PartialReason,
+) {
+    entry.served_model = reading.model;
+    let known_tier = match reading.lane {
+        Ok(lane) => {
+            // A batch's answers name the tier `default`, or none: the lane they came by is what is billed.
+            entry.lane = lane.filter(|_| entry.lane != Lane::Batch).unwrap_or(entry.lane);
+            true
+        }
+        Err(()) => {
+            entry.degradations.push(Degradation::UnknownTier);
+            false
+        }
+    };
+    let usage = match reading.usage {
+        UsageReading::Read(usage) => Some(usage),
+        UsageReading::Inconsistent(usage, _) => {
+            entry.degradations.push(Degradation::UsageUnreadable);
+            Some(usage)
+        }
+        UsageReading::Missing => {
+            entry.degradations.push(Degradation::UsageMissing);
+            None
+        }
+        UsageReading::Unreadable => {
+            entry.degradations.push(Degradation::UsageUnreadable);
+            None
+        }
+    };
+    entry.usage = usage;
+    let prices = &core.facts.prices;
+    entry.price_revision = Some(prices.revision().clone());
+    entry.cost = match (usage, entry.model()) {
+        _ if !known_tier => Cost::Unpriced(UnpricedReason::UnknownTier),
+        (_, None) => Cost::Unpriced(UnpricedReason::UnknownModel),
+        (Some(usage), Some(model)) => prices.cost(model, entry.lane, &usage, entry.at),
+        (None, Some(_)) => {
+            let at_most = bound.cost(core, entry);
+            Cost::Partial { known: Usd::ZERO, at_most, why: when_unknown }
+        }
+    };
+    if matches!(entry.cost, Cost::Unpriced(reason) if reason != UnpricedReason::UnknownTier) {
+        entry.degradations.push(Degradation::PriceUnknown);
+    }
+    if let (Some(usage), Some(actual), Some(asked)) = (usage, entry.cost.exact(), baseline) {
+        entry.baseline = against(core, entry, asked, &usage, actual);
+    }
+}
+
+/// Splits what was saved by lever, in the order in which the levers are pulled: model, lane, cache.
+fn against(
+    core: &Core,
+    entry: &LedgerEntry,
+    asked: &ModelId,
+    usage: &Usage,
+    actual: Usd,
+) -> Option<Baseline> {
+    let uncached = usage.without_cache();
+    if entry.lane == Lane::Standard && *usage == uncached && entry.model() == Some(asked) {
+        return Baseline::of(actual, actual, actual, actual);
+    }
+    let price = |model, lane| core.facts.prices.cost(model, lane, &uncached, entry.at).exact();
+    let served = entry.model()?;
+    Baseline::of(price(asked, Lane::Standard)?, price(served, Lane::Standard)?, price(served, entry.lane)?, actual)
+}
+
+/// Adds attempts that were lost on the way: each may have been billed up to the bound.
+pub(super) fn add_lost(cost: Cost, lost: u32, bound: Option<Usd>) -> Cost {
+    if lost == 0 {
+        return cost;
+    }
+    let more = bound.and_then(|bound| bound.checked_mul(lost.into()));
+    let why = PartialReason::LostAttempt;
+    match cost {
+        Cost::Priced(known) => {
+            Cost::Partial { known, at_most: more.and_then(|more| known.checked_add(more)), why }
+        }
+        Cost::Partial { known, at_most, .. } => {
+            let at_most = at_most.zip(more).and_then(|(most, more)| most.checked_add(more));
+            Cost::Partial { known, at_most, why }
+        }
+        Cost::Unpriced(reason) => Cost::Unpriced(reason),
+    }
+}

@@ -1,0 +1,227 @@
+//! The client that applications hold: async-openai's own, with thrifty inside.
+
+mod batching;
+mod builder;
+mod call;
+mod core;
+mod deployments;
+mod error;
+mod metering;
+mod pipeline;
+mod plan;
+mod receipt;
+mod row;
+mod scope;
+mod stream;
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_openai::Client;
+use async_openai::config::{Config, OpenAIConfig};
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use futures_util::future::BoxFuture;
+use tower::Service;
+
+use self::core::Core;
+use self::scope::Scope;
+use crate::batch::BatchCollector;
+use crate::id::RequestId;
+use crate::ledger::CostLedger;
+use crate::openai::Transport;
+use crate::pricing::PriceBook;
+
+pub use self::builder::LlmClientBuilder;
+pub use self::error::Error;
+pub use self::receipt::Receipt;
+pub use self::scope::Tracked;
+
+/// An `async_openai::Client` whose calls are routed, batched, metered, priced and booked.
+///
+/// It derefs to `async_openai::Client<C>`: `chat()`, `responses()`, `embeddings()`, streams, and functions that take
+/// `&Client<C>` go on working. Clones are cheap and share ledger, router and collector.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use async_openai::types::chat::{ChatCompletionRequestUserMessage, CreateChatCompletionRequestArgs};
+/// use thrifty::ledger::{Dimension, Query};
+/// use thrifty::router::TokenCountRouter;
+/// use thrifty::simulator::Simulator;
+/// use thrifty::{LlmClient, Transport};
+///
+/// # let simulator = Simulator::builder().build();
+/// # let (client, transport) = (simulator.client(), Transport::service(simulator.service()));
+/// let llm = LlmClient::builder(client, transport)
+///     .with_router(TokenCountRouter::new("gpt-4o-mini", "gpt-4o"))
+///     .build()?;
+///
+/// let request = CreateChatCompletionRequestArgs::default()
+///     .model("gpt-4o")
+///     .messages([ChatCompletionRequestUserMessage::from("What is the capital of France?").into()])
+///     .build()?;
+/// llm.feature("geography").chat().create(request).await?;
+///
+/// let spend = llm.ledger().query(&Query::new().group_by(Dimension::Feature)).await?;
+/// assert!(spend.total.cost > thrifty::UsdSum::ZERO);
+/// # Ok(())
+/// # }
+/// ```
+pub struct LlmClient<C: Config = OpenAIConfig> {
+    client: Client<C>,
+    shared: Arc<Shared>,
+    scope: Arc<Scope>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    core: Arc<Core>,
+    collector: BatchCollector,
+}
+
+impl<C: Config + Clone + 'static> LlmClient<C> {
+    /// Begins to wrap a client. The transport carries all its requests from now on, see [`Transport`].
+    pub fn builder(client: Client<C>, transport: Transport) -> LlmClientBuilder<C> {
+        LlmClientBuilder::new(client, transport)
+    }
+}
+
+impl<C: Config> LlmClient<C> {
+    /// Puts the layer with this scope into a client.
+    fn over(client: Client<C>, shared: Arc<Shared>, scope: Arc<Scope>) -> Self {
+        let layer = Layer { shared: Arc::clone(&shared), scope: Arc::clone(&scope) };
+        Self { client: client.with_http_service(layer), shared, scope }
+    }
+
+    /// Returns the ledger.
+    pub fn ledger(&self) -> &dyn CostLedger {
+        &*self.shared.core.ledger
+    }
+
+    /// Returns the price book.
+    pub fn prices(&self) -> &PriceBook {
+        &self.shared.core.facts.prices
+    }
+
+    /// Returns the collector that gathers batches, to enqueue requests directly or to watch its progress.
+    pub fn batches_collector(&self) -> &BatchCollector {
+        &self.shared.collector
+    }
+
+    /// Sends off what waits for a batch, offers retained entries to the ledger again, and makes it durable.
+    ///
+    /// It does not wait for answers.
+    ///
+    /// # Errors
+    /// If the ledger or the collector's store fails; nothing is lost by that.
+    pub async fn flush(&self) -> Result<Pending, Error> {
+        let sealed = self.shared.collector.flush().await;
+        let core = &self.shared.core;
+        core.books.retry(&*core.ledger)?;
+        core.ledger.flush().await?;
+        sealed?;
+        Ok(self.pending())
+    }
+
+    /// Waits until every call and every batched request is answered and booked, or the time is up, and makes the
+    /// ledger durable.
+    ///
+    /// What it returns was not answered yet. Calls made meanwhile are served.
+    ///
+    /// # Errors
+    /// If the ledger or the collector's store fails.
+    pub async fn shutdown(&self, timeout: Duration) -> Result<Pending, Error> {
+        let core = &self.shared.core;
+        let end = tokio::time::Instant::now() + timeout;
+        let collected = self.shared.collector.shutdown(timeout).await;
+        // The time may be up: what is still under way is then pending.
+        let _ = tokio::time::timeout_at(end, core.open.drained()).await;
+        core.books.retry(&*core.ledger)?;
+        core.ledger.flush().await?;
+        collected?;
+        Ok(self.pending())
+    }
+
+    fn pending(&self) -> Pending {
+        Pending {
+            calls: self.shared.core.open.count(),
+            batched: self.shared.collector.pending(),
+            entries: self.shared.core.books.waiting(),
+            entries_given_up: self.shared.core.books.given_up(),
+        }
+    }
+}
+
+impl<C: Config + Clone> LlmClient<C> {
+    /// Returns a client with the same layer and scope, for APIs that take one by value.
+    pub fn client(&self) -> Client<C> {
+        self.client.clone()
+    }
+}
+
+impl<C: Config> Deref for LlmClient<C> {
+    type Target = Client<C>;
+
+    fn deref(&self) -> &Client<C> {
+        &self.client
+    }
+}
+
+impl<C: Config + Clone> Clone for LlmClient<C> {
+    fn clone(&self) -> Self {
+        Self { client: self.client.clone(), shared: Arc::clone(&self.shared), scope: Arc::clone(&self.scope) }
+    }
+}
+
+impl<C: Config> fmt::Debug for LlmClient<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LlmClient").field("shared", &self.shared).field("scope", &self.scope).finish_non_exhaustive()
+    }
+}
+
+/// What is not done yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pending {
+    /// Calls under way, streams included.
+    pub calls: usize,
+    /// Requests that wait for, or ride, a batch.
+    pub batched: Vec<RequestId>,
+    /// Ledger entries that the ledger has not taken yet.
+    pub entries: usize,
+    /// Ledger entries that were given up because too many waited.
+    pub entries_given_up: usize,
+}
+
+impl Pending {
+    /// Whether nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.calls == 0 && self.batched.is_empty() && self.entries == 0
+    }
+}
+
+/// The tower service inside the client: one scope's way through the pipeline.
+#[derive(Clone)]
+struct Layer {
+    shared: Arc<Shared>,
+    scope: Arc<Scope>,
+}
+
+impl Service<HttpRequestFactory> for Layer {
+    type Response = reqwest::Response;
+    type Error = OpenAIError;
+    type Future = BoxFuture<'static, Result<reqwest::Response, OpenAIError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), OpenAIError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
+        Box::pin(pipeline::run(Arc::clone(&self.shared), Arc::clone(&self.scope), request))
+    }
+}

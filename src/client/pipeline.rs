@@ -1,0 +1,128 @@
+//! A request's whole life: read, route, send, meter, price, record.
+
+use std::sync::Arc;
+
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use http::StatusCode;
+
+use super::Shared;
+use super::batching;
+use super::call::Call;
+use super::error::ours;
+use super::plan::Plan;
+use super::row::Row;
+use super::scope::Scope;
+use super::stream;
+use crate::ledger::Role;
+use crate::model::ModelId;
+use crate::openai::{Reply, is_transient, may_have_had_effect};
+use crate::wire::ErrorView;
+
+/// Carries one call from its request to its answer.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    scope: Arc<Scope>,
+    factory: HttpRequestFactory,
+) -> Result<reqwest::Response, OpenAIError> {
+    let mut call = Call::open(Arc::clone(&shared.core), scope, factory).await?;
+    let mut plan = Plan::make(&call).await?;
+    if let Some(batched) = batching::ride(&shared.collector, &call, &mut plan).await {
+        return batched;
+    }
+    let mut model = plan.model.clone();
+    let mut fallbacks = plan.fallbacks.clone().into_iter();
+    let mut row = Row::open(&call.operation, &plan, model.as_ref(), Role::Primary);
+    loop {
+        let result = ask(&mut call, &plan, model.as_ref(), &mut row).await?;
+        match verdict(&result, &plan, model.as_ref()) {
+            Verdict::AskAsRequested => {
+                model.clone_from(&plan.baseline);
+                row.refused(model.as_ref());
+            }
+            Verdict::Failed if fallbacks.len() > 0 => {
+                settle(row, &result);
+                model = fallbacks.next();
+                row = Row::open(&call.operation, &plan, model.as_ref(), Role::Fallback);
+            }
+            Verdict::Failed | Verdict::Done => return hand_on(row, &plan, result),
+        }
+    }
+}
+
+/// Sends the request for one model, with retries.
+async fn ask(
+    call: &mut Call,
+    plan: &Plan,
+    model: Option<&ModelId>,
+    row: &mut Row,
+) -> Result<Result<Reply, OpenAIError>, OpenAIError> {
+    let (first, rebuild) = call.request_for(plan, model).await?;
+    let read_body = call.operation.endpoint.is_metered();
+    let exchange = call.operation.core.sender.send(first, &rebuild, read_body, || row.attempt()).await;
+    row.add_lost(exchange.lost);
+    Ok(exchange.result)
+}
+
+enum Verdict {
+    /// The answer, or the failure, is the caller's.
+    Done,
+    /// The server was busy or out of reach: another model may answer.
+    Failed,
+    /// The routed model or a parameter was refused and nothing was billed: send what was asked for.
+    AskAsRequested,
+}
+
+fn verdict(result: &Result<Reply, OpenAIError>, plan: &Plan, model: Option<&ModelId>) -> Verdict {
+    match result {
+        Err(error) if is_transient(error) => Verdict::Failed,
+        Err(_) => Verdict::Done,
+        Ok(reply) => match reply.status() {
+            status if status.is_success() => Verdict::Done,
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if was_routed(plan, model) => Verdict::AskAsRequested,
+            StatusCode::BAD_REQUEST if was_routed(plan, model) && blames_the_route(reply) => Verdict::AskAsRequested,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => Verdict::Failed,
+            status if status.is_server_error() => Verdict::Failed,
+            _ => Verdict::Done,
+        },
+    }
+}
+
+/// Whether the model asked is one that a router put in place of the one to fall back on.
+fn was_routed(plan: &Plan, model: Option<&ModelId>) -> bool {
+    plan.is_routed() && plan.baseline.is_some() && model != plan.baseline.as_ref()
+}
+
+fn blames_the_route(reply: &Reply) -> bool {
+    match reply {
+        Reply::Whole { body, .. } => ErrorView::read(body).is_some_and(|error| error.blames_model_or_parameter()),
+        Reply::Open(_) => false,
+    }
+}
+
+/// Settles the row of an exchange that is no stream.
+fn settle(row: Row, result: &Result<Reply, OpenAIError>) {
+    match result {
+        Ok(Reply::Whole { status, headers, body }) => row.answered(*status, headers, body),
+        Ok(Reply::Open(response)) => row.passed(response.status(), response.headers()),
+        Err(error) => row.unanswered(may_have_had_effect(error)),
+    }
+}
+
+/// Settles the row and hands the answer on; a stream settles when it ends.
+fn hand_on(
+    mut row: Row,
+    plan: &Plan,
+    result: Result<Reply, OpenAIError>,
+) -> Result<reqwest::Response, OpenAIError> {
+    match result {
+        Ok(Reply::Open(response)) if row.is_metered() => {
+            row.streams(response.status(), response.headers());
+            Ok(stream::metered(response, row, plan.hides_usage))
+        }
+        result => {
+            settle(row, &result);
+            result.map(Reply::into_response).map_err(ours)
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What is to be done for a call: which model to ask, what to change in the body, what it can cost at most.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_openai::error::OpenAIError;
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use super::call::{Call, Operation};
+use super::core::Core;
+use super::deployments::Deployments;
+use super::error::{Error, Repr};
+use crate::endpoint::Endpoint;
+use crate::lane::Lane;
+use crate::ledger::{Degradation, LedgerEntry};
+use crate::model::ModelId;
+use crate::money::Usd;
+use crate::router::{AUTO, Route, RouteError, RouteRequest, Router};
+use crate::wire::{self, Edit, RequestView, splice};
+
+/// Bodies above this size are read by routers off the async threads: counting their tokens takes milliseconds.
+const LARGE_BODY: usize = 256 << 10;
+
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The model that the caller named, if it is a string.
+    pub(super) requested: Option<ModelId>,
+    /// The model that savings are counted against.
+    pub(super) baseline: Option<ModelId>,
+    /// The model to ask first.
+    pub(super) model: Option<ModelId>,
+    /// The models to ask after a failure.
+    pub(super) fallbacks: Vec<ModelId>,
+    /// Why.
+    pub(super) reason: Option<Arc<str>>,
+    /// What did not go as it should so far.
+    pub(super) degradations: Vec<Degradation>,
+    /// The lane that the body asks for.
+    pub(super) lane: Lane,
+    /// Whether the body asks for a stream.
+    pub(super) streams: bool,
+    /// Whether the chunk with the usage is to be hidden from the caller, who did not ask for it.
+    pub(super) hides_usage: bool,
+    /// What the call can cost at most, once a model is known.
+    pub(super) bound: Bound,
+    model_at: Option<Range<usize>>,
+    usage_edit: Option<Edit>,
+}
+
+/// What bounds the tokens of one attempt.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bound {
+    input: u64,
+    output: Option<u64>,
+    choices: u64,
+}
+
+impl Bound {
+    /// Returns what one attempt can cost at most; `None` without a price or without a limit on the output.
+    pub(super) fn cost(&self, core: &Core, entry: &LedgerEntry) -> Option<Usd> {
+        let model = entry.sent_model.as_ref()?;
+        let output = match entry.endpoint {
+            Endpoint::Embeddings => 0,
+            _ => {
+                let most = core.facts.capabilities.of(model).and_then(|capabilities| capabilities.max_output);
+                self.output.or(most)?.saturating_mul(self.choices)
+            }
+        };
+        core.facts.prices.worst_case(model, entry.lane, self.input, output, entry.at).ok()
+    }
+}
+
+impl Plan {
+    /// A plan that sends a body as it is.
+    fn as_asked() -> Self {
+        Self {
+            requested: None,
+            baseline: None,
+            model: None,
+            fallbacks: Vec::new(),
+            reason: None,
+            degradations: Vec::new(),
+            lane: Lane::Standard,
+            streams: false,
+            hides_usage: false,
+            bound: Bound::default(),
+            model_at: None,
+            usage_edit: None,
+        }
+    }
+
+    pub(super) async fn make(call: &Call) -> Result<Self, OpenAIError> {
+        let operation = &*call.operation;
+        let mut plan = Self::as_asked();
+        if !operation.endpoint.is_metered() {
+            return Ok(plan);
+        }
+        let Some(body) = call.body() else {
+            plan.degradations.push(Degradation::UnreadableRequest);
+            return Ok(plan);
+        };
+        let Ok(view) = RequestView::read(body) else {
+            plan.degradations.push(Degradation::UnreadableRequest);
+            return Ok(plan);
+        };
+        plan.read(operation, body, &view);
+        let url_names_model = call.url().is_some_and(Deployments::are_named_by);
+        plan.choose(operation, body, view, url_names_model).await?;
+        Ok(plan)
+    }
+
+    fn read(&mut self, operation: &Operation, body: &[u8], view: &RequestView<'_>) {
+        self.requested = view.model_name().map(|model| ModelId::from(&*model));
+        self.model.clone_from(&self.requested);
+        self.baseline.clone_from(&self.requested);
+        self.streams = view.is_stream();
+        let tier = view.service_tier.and_then(wire::string);
+        self.lane = tier.and_then(|tier| Lane::from_service_tier(&tier)).unwrap_or(Lane::Standard);
+        let (_, input) = operation.core.facts.tokens.bounds(&operation.endpoint, view);
+        self.bound = Bound { input, output: view.output_limit(), choices: view.choices() };
+        self.model_at = view.model.and_then(|old| match Edit::set(body, Some(old), "model", String::new()) {
+            Edit::Replace { at, .. } => Some(at),
+            Edit::Insert { .. } => None,
+        });
+        let asks = operation.core.asks_for_usage && operation.endpoint == Endpoint::ChatCompletions;
+        if asks && self.streams && !view.includes_usage() {
+            self.hides_usage = true;
+            self.usage_edit = Some(usage_edit(body, view));
+        }
+    }
+
+    async fn choose(
+        &mut self,
+        operation: &Operation,
+        body: &[u8],
+        view: RequestView<'_>,
+        url_names_model: bool,
+    ) -> Result<(), OpenAIError> {
+        let (Some(router), Some(requested)) = (&operation.core.router, self.requested.clone()) else {
+            return Ok(());
+        };
+        let is_auto = requested == AUTO;
+        if !operation.scope.pinned {
+            let choice = if body.len() > LARGE_BODY || !operation.core.facts.tokens.is_warm() {
+                choose_off_thread(operation, Bytes::copy_from_slice(body), requested.clone()).await
+            } else {
+                ask(operation, router, view, requested.clone()).await
+            };
+            self.take(operation, choice, url_names_model);
+        }
+        if is_auto {
+            self.baseline = router.reference_model().cloned();
+            if self.model.as_ref() == self.requested.as_ref() {
+                self.model = self.baseline.clone();
+            }
+            if self.model.is_none() {
+                return Err(Error::new(Repr::AutoWithoutReference).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what the router chose, as far as the URL allows it.
+    fn take(&mut self, operation: &Operation, choice: Choice, url_names_model: bool) {
+        self.degradations.extend(choice.degradations);
+        self.reason = choice.reason;
+        let mut models = choice.models;
+        if url_names_model {
+            let before = models.len();
+            models.retain(|model| Some(model) == self.requested.as_ref() || operation.core.deployments.have(model));
+            if models.len() < before {
+                self.degradations.push(Degradation::RouteUnfit);
+            }
+        }
+        let mut models = models.into_iter();
+        if let Some(model) = models.next() {
+            self.model = Some(model);
+            self.fallbacks = models.collect();
+        }
+    }
+
+    /// Whether another model is asked than the caller named.
+    pub(super) fn is_routed(&self) -> bool {
+        self.model != self.requested
+    }
+
+    /// Returns the body for a model; `None` if it is the one that came.
+    pub(super) fn body_for(&self, body: &[u8], model: Option<&ModelId>) -> Option<Vec<u8>> {
+        let mut edits = Vec::new();
+        let other = model.filter(|model| self.requested.as_ref() != Some(*model));
+        if let (Some(model), Some(at)) = (other, &self.model_at) {
+            let json = serde_json::to_string(model.as_str()).ok()?;
+            edits.push(Edit::Replace { at: at.clone(), json });
+        }
+        edits.extend(self.usage_edit.clone());
+        (!edits.is_empty()).then(|| splice(body, edits))
+    }
+}
+
+/// Makes a chat stream end with a chunk that carries its usage.
+fn usage_edit(body: &[u8], view: &RequestView<'_>) -> Edit {
+    const MEMBER: &str = "\"include_usage\":true";
+    let old = view.stream_options;
+    let options = old.and_then(|old| serde_json::from_str::<serde_json::Value>(old.get()).ok());
+    let json = match options {
+        Some(serde_json::Value::Object(mut options)) => {
+            options.insert("include_usage".to_owned(), true.into());
+            serde_json::Value::Object(options).to_string()
+        }
+        _ => format!("{{{MEMBER}}}"),
+    };
+    Edit::set(body, old, "stream_options", json)
+}
+
+/// What a router chose, and how that went.
+#[derive(Debug, Default)]
+struct Choice {
+    /// The models to ask, in order; none to ask the requested one.
+    models: Vec<ModelId>,
+    reason: Option<Arc<str>>,
+    degradations: Vec<Degradation>,
+}
+
+impl From<Degradation> for Choice {
+    fn from(degradation: Degradation) -> Self {
+        Self { degradations: vec![degradation], ..Self::default() }
+    }
+}
+
+async fn choose_off_thread(operation: &Operation, body: Bytes, requested: ModelId) -> Choice {
+    let (core, scope) = (Arc::clone(&operation.core), Arc::clone(&operation.scope));
+    let (endpoint, at) = (operation.endpoint.clone(), operation.at);
+    let runtime = tokio::runtime::Handle::current();
+    let chosen = tokio::task::spawn_blocking(move || {
+        let (Some(router), Ok(view)) = (&core.router, RequestView::read(&body)) else { return Choice::default() };
+        let request = RouteRequest::of(&endpoint, view, requested, &core.facts)
+            .with_attribution(&scope.attribution)
+            .with_deadline_within(scope.within)
+            .made_at(at);
+        runtime.block_on(ask_in_time(router, &request, core.router_timeout))
+    });
+    chosen.await.unwrap_or_else(|_| Degradation::RouterPanicked.into())
+}
+
+async fn ask(operation: &Operation, router: &Arc<dyn Router>, view: RequestView<'_>, requested: ModelId) -> Choice {
+    let request = RouteRequest::of(&operation.endpoint, view, requested, &operation.core.facts)
+        .with_attribution(&operation.scope.attribution)
+        .with_deadline_within(operation.scope.within)
+        .made_at(operation.at);
+    ask_in_time(router, &request, operation.core.router_timeout).await
+}
+
+/// Asks a router that may panic, fail or hang. A timer is armed only if it is not ready at once.
+async fn ask_in_time(
+    router: &Arc<dyn Router>,
+    request: &RouteRequest<'_>,
+    limit: std::time::Duration,
+) -> Choice {
+    let Ok(mut routing) = catch_unwind(AssertUnwindSafe(|| router.route(request))) else {
+        return Degradation::RouterPanicked.into();
+    };
+    let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| routing.as_mut().poll(cx))))).await;
+    let routed = match first {
+        Err(_) => return Degradation::RouterPanicked.into(),
+        Ok(Poll::Ready(routed)) => routed,
+        Ok(Poll::Pending) => match tokio::time::timeout(limit, AssertUnwindSafe(routing).catch_unwind()).await {
+            Err(_) => return Degradation::RouterTimedOut.into(),
+            Ok(Err(_)) => return Degradation::RouterPanicked.into(),
+            Ok(Ok(routed)) => routed,
+        },
+    };
+    fitting(request, routed)
+}
+
+/// Leaves out the models that cannot serve the request.
+fn fitting(request: &RouteRequest<'_>, routed: Result<Route, RouteError>) -> Choice {
+    let route = match routed {
+        Ok(route) => route,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(target: "thrifty", %error, cause, "asking the requested model");
+            return Degradation::RouterFailed.into();
+        }
+    };
+    let mut choice = Choice { reason: route.reason().cloned(), ..Choice::default() };
+    for model in route.model().into_iter().chain(route.fallbacks()) {
+        let unfit = if model == request.requested_model() { Ok(()) } else { request.fits(model) };
+        match unfit {
+            Ok(()) => choice.models.push(model.clone()),
+            Err(unfit) => {
+                let reason = choice.reason.as_deref().map(|reason| format!("{reason}; ")).unwrap_or_default();
+                choice.reason = Some(format!("{reason}{model} left out: {unfit}").into());
+                choice.degradations.push(Degradation::RouteUnfit);
+            }
+        }
+    }
+    choice
+}

@@ -1,0 +1,222 @@
+//! The ledger entry of a call under way. It is written when the call settles, and also when it is dropped.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+
+use super::call::Operation;
+use super::metering::{Reading, add_lost, book};
+use super::plan::{Bound, Plan};
+use crate::id::EntryId;
+use crate::ledger::{Degradation, LedgerEntry, Role, Status};
+use crate::model::ModelId;
+use crate::money::Usd;
+use crate::pricing::{Cost, PartialReason, UnpricedReason};
+use crate::wire::{ResponseView, StreamFacts};
+
+#[derive(Debug)]
+pub(super) struct Row {
+    operation: Arc<Operation>,
+    bound: Bound,
+    baseline: Option<ModelId>,
+    /// Attempts that got no answer and may have been billed.
+    lost: u32,
+    entry: Option<Box<LedgerEntry>>,
+}
+
+impl Row {
+    pub(super) fn open(operation: &Arc<Operation>, plan: &Plan, model: Option<&ModelId>, role: Role) -> Self {
+        let at = if role == Role::Primary { operation.at } else { operation.core.clock.now() };
+        let mut entry = LedgerEntry::new(EntryId::new(at), operation.op_id, at, operation.endpoint.clone());
+        entry.role = role;
+        entry.attribution = operation.scope.attribution.clone();
+        entry.requested_model.clone_from(&plan.requested);
+        entry.sent_model = model.cloned();
+        entry.lane = plan.lane;
+        entry.reason.clone_from(&plan.reason);
+        if role == Role::Primary {
+            entry.degradations.clone_from(&plan.degradations);
+        }
+        Self {
+            operation: Arc::clone(operation),
+            bound: plan.bound,
+            baseline: plan.baseline.clone(),
+            lost: 0,
+            entry: Some(Box::new(entry)),
+        }
+    }
+
+    /// Counts an attempt that is about to be made.
+    pub(super) fn attempt(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.attempts += 1;
+        }
+    }
+
+    /// Whether answers of this endpoint are read.
+    pub(super) fn is_metered(&self) -> bool {
+        self.operation.endpoint.is_metered()
+    }
+
+    /// Returns how long a stream may stay silent.
+    pub(super) fn idle_timeout(&self) -> std::time::Duration {
+        self.operation.core.sender.policy.idle_timeout()
+    }
+
+    pub(super) fn add_lost(&mut self, lost: u32) {
+        self.lost += lost;
+    }
+
+    /// Says that the routed model refused, and which model is asked instead.
+    pub(super) fn refused(&mut self, next: Option<&ModelId>) {
+        if let Some(entry) = &mut self.entry {
+            entry.degradations.push(Degradation::RouteRefused);
+            entry.sent_model = next.cloned();
+        }
+    }
+
+    /// Settles with a whole answer.
+    pub(super) fn answered(mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+        let Some(mut entry) = self.entry.take() else { return };
+        entry.http_status = Some(status.as_u16());
+        entry.provider_id = request_id(headers);
+        if !status.is_success() {
+            entry.status = Status::Failed;
+            entry.cost = Cost::Priced(Usd::ZERO);
+        } else {
+            entry.status = Status::Succeeded;
+            self.book_body(&mut entry, body);
+        }
+        self.write(entry);
+    }
+
+    /// Settles with an answer whose body is not read.
+    pub(super) fn passed(mut self, status: StatusCode, headers: &HeaderMap) {
+        let Some(mut entry) = self.entry.take() else { return };
+        entry.http_status = Some(status.as_u16());
+        entry.provider_id = request_id(headers);
+        entry.status = if status.is_success() { Status::Succeeded } else { Status::Failed };
+        entry.cost = Cost::Unpriced(UnpricedReason::UnmeteredEndpoint);
+        self.write(entry);
+    }
+
+    /// Settles without an answer.
+    pub(super) fn unanswered(mut self, may_have_had_effect: bool) {
+        let Some(mut entry) = self.entry.take() else { return };
+        entry.status = Status::Unanswered;
+        entry.cost = Cost::Priced(Usd::ZERO);
+        self.lost += u32::from(may_have_had_effect);
+        self.write(entry);
+    }
+
+    /// Notes that the answer is a stream, which settles later.
+    pub(super) fn streams(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(entry) = &mut self.entry {
+            entry.streamed = true;
+            entry.http_status = Some(status.as_u16());
+            entry.provider_id = request_id(headers);
+        }
+    }
+
+    /// Notes that the first byte of a stream has come.
+    pub(super) fn first_byte(&mut self) {
+        let elapsed = self.elapsed_ms();
+        if let Some(entry) = &mut self.entry {
+            entry.first_byte_ms.get_or_insert(elapsed);
+        }
+    }
+
+    /// Settles a stream that has ended, with what it told.
+    pub(super) fn streamed(mut self, facts: &StreamFacts) {
+        let status = match (facts.failed, facts.done) {
+            (true, _) => Status::Failed,
+            (false, true) => Status::Succeeded,
+            (false, false) => Status::CutShort,
+        };
+        self.settle_stream(facts, status, PartialReason::CutShort);
+    }
+
+    /// Settles a stream that its caller dropped, with what it told until then.
+    pub(super) fn stream_dropped(mut self, facts: &StreamFacts) {
+        let status = if facts.done { Status::Succeeded } else { Status::Abandoned };
+        self.settle_stream(facts, status, PartialReason::Abandoned);
+    }
+
+    fn settle_stream(&mut self, facts: &StreamFacts, status: Status, when_unknown: PartialReason) {
+        let Some(mut entry) = self.entry.take() else { return };
+        entry.status = status;
+        let lane = match &facts.lane {
+            None => Ok(None),
+            Some(Ok(lane)) => Ok(Some(*lane)),
+            Some(Err(_)) => Err(()),
+        };
+        let reading = Reading { model: facts.model.clone(), lane, usage: facts.usage };
+        let why = if status == Status::Succeeded { PartialReason::NoUsage } else { when_unknown };
+        book(&mut entry, &self.operation.core, &self.bound, self.baseline.as_ref(), reading, why);
+        self.write(entry);
+    }
+
+    fn book_body(&self, entry: &mut LedgerEntry, body: &[u8]) {
+        let view = ResponseView::read(body);
+        if view.is_none() {
+            entry.degradations.push(Degradation::UnreadableResponse);
+        }
+        let view = view.unwrap_or_default();
+        if entry.provider_id.is_none() {
+            entry.provider_id = view.id.and_then(crate::wire::string).map(|id| clipped(&id));
+        }
+        let reading = Reading {
+            model: view.model_name().map(|model| ModelId::from(&*model)),
+            lane: view.lane().map_err(|_| ()),
+            usage: view.usage(),
+        };
+        book(entry, &self.operation.core, &self.bound, self.baseline.as_ref(), reading, PartialReason::NoUsage);
+    }
+
+    /// Milliseconds since the call was made.
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.operation.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Writes the entry. A second row of the same operation counts its latency from the call too.
+    fn write(&self, mut entry: Box<LedgerEntry>) {
+        if entry.attempts > 1 && !entry.degradations.contains(&Degradation::RouteRefused) {
+            entry.degradations.push(Degradation::Retried);
+        }
+        if self.lost > 0 {
+            entry.cost = add_lost(entry.cost, self.lost, self.bound.cost(&self.operation.core, &entry));
+            entry.baseline = None;
+        }
+        entry.latency_ms = Some(self.elapsed_ms());
+        let entry = Arc::new(*entry);
+        self.operation.core.record(&entry);
+        if let Some(receipt) = &self.operation.receipt {
+            receipt.add(&entry);
+        }
+    }
+}
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        let Some(mut entry) = self.entry.take() else { return };
+        entry.status = Status::Abandoned;
+        entry.cost = match entry.attempts {
+            0 => Cost::Priced(Usd::ZERO),
+            _ => {
+                let at_most = self.bound.cost(&self.operation.core, &entry);
+                Cost::Partial { known: Usd::ZERO, at_most, why: PartialReason::Abandoned }
+            }
+        };
+        self.write(entry);
+    }
+}
+
+/// Returns the provider's id of the request.
+fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(clipped)
+}
+
+/// Ids come from a server: a long one is cut.
+fn clipped(id: &str) -> Arc<str> {
+    id.get(..id.floor_char_boundary(128)).unwrap_or_default().into()
+}

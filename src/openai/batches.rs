@@ -1,0 +1,193 @@
+//! The Batch and Files APIs over the user's HTTP stack.
+//!
+//! Answers are read tolerantly (`wire::batch`), not by async-openai's typed structs: those refuse a listing as a whole
+//! for one unknown status or purpose.
+
+use async_openai::config::Config;
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use async_trait::async_trait;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_core::stream::BoxStream;
+use futures_util::StreamExt;
+use http::header::HeaderValue;
+use http::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::requests::Requests;
+use super::retry::{Reply, Sender, describe, is_transient, may_have_had_effect, retry_after};
+use crate::batch::{ApiError, BatchApi, Effect, NewBatch};
+use crate::endpoint::Endpoint;
+use crate::error::ErrorKind;
+use crate::wire::{BatchView, ErrorView, FileView, Page};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A server's Batch and Files APIs.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerBatches {
+    requests: Requests,
+    sender: Sender,
+}
+
+impl ServerBatches {
+    pub(crate) fn new(config: impl Config + 'static, sender: Sender) -> Self {
+        Self { requests: Requests::new(config), sender }
+    }
+
+    /// Sends one request at once, as a batch would have.
+    pub(crate) async fn send_now(&self, endpoint: &Endpoint, body: Bytes) -> Result<(StatusCode, Bytes), ApiError> {
+        let path = endpoint.as_str().strip_prefix("/v1").unwrap_or(endpoint.as_str());
+        let factory = self.requests.factory(Method::POST, path, &[], Some((JSON, body)));
+        match self.send(&factory, true).await? {
+            Reply::Whole { status, body, .. } => Ok((status, body)),
+            Reply::Open(_) => Err(protocol("the server streamed an answer that was not to be streamed".to_owned())),
+        }
+    }
+
+    async fn send(&self, factory: &HttpRequestFactory, read_body: bool) -> Result<Reply, ApiError> {
+        let first = factory.build().await.map_err(|error| transport_error(&error))?;
+        let exchange = self.sender.send(first, factory, read_body, || ()).await;
+        exchange.result.map_err(|error| transport_error(&error))
+    }
+
+    async fn json<T: DeserializeOwned>(&self, factory: HttpRequestFactory) -> Result<T, ApiError> {
+        match self.send(&factory, true).await? {
+            Reply::Whole { status, body, .. } if status.is_success() => serde_json::from_slice(&body)
+                .map_err(|_| protocol(format!("the server answered {status} with a body that is no such object"))),
+            refused => Err(self.refusal(&refused)),
+        }
+    }
+
+    fn get(&self, path: &str, query: &[(&str, &str)]) -> HttpRequestFactory {
+        self.requests.factory(Method::GET, path, query, None)
+    }
+
+    fn refusal(&self, reply: &Reply) -> ApiError {
+        let status = reply.status();
+        let error = match reply {
+            Reply::Whole { body, .. } => ErrorView::read(body).unwrap_or_default(),
+            Reply::Open(_) => ErrorView::default(),
+        };
+        let kind = match status.as_u16() {
+            429 if error.is_quota() => ErrorKind::Refused,
+            408 | 409 | 429 | 500.. => ErrorKind::Busy,
+            _ => ErrorKind::Refused,
+        };
+        let said = error.message.or(error.code).map(|said| format!(": {said}")).unwrap_or_default();
+        // A refusal has no effect; a gateway's 5xx says nothing about the server behind it.
+        let effect = match status.as_u16() {
+            503 => Effect::None,
+            500.. => Effect::Unknown,
+            _ => Effect::None,
+        };
+        ApiError::new(kind, format!("the server answered {status}{said}"))
+            .with_status(status.as_u16())
+            .with_effect(effect)
+            .with_retry_after(retry_after(reply.headers(), self.sender.clock.now()))
+    }
+}
+
+#[async_trait]
+impl BatchApi for ServerBatches {
+    async fn upload(&self, filename: &str, jsonl: Bytes) -> Result<FileView, ApiError> {
+        let (content_type, body) = form(filename, &jsonl)?;
+        self.json(self.requests.factory(Method::POST, "/files", &[], Some((content_type, body)))).await
+    }
+
+    async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            input_file_id: &'a str,
+            endpoint: &'a str,
+            completion_window: &'a str,
+            metadata: serde_json::Map<String, serde_json::Value>,
+        }
+        let metadata = batch.metadata.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+        let wire = Wire {
+            input_file_id: &batch.input_file_id,
+            endpoint: batch.endpoint.as_str(),
+            completion_window: &batch.completion_window,
+            metadata,
+        };
+        let body = serde_json::to_vec(&wire).map_err(|error| protocol(error.to_string()))?;
+        self.json(self.requests.factory(Method::POST, "/batches", &[], Some((JSON, body.into())))).await
+    }
+
+    async fn retrieve(&self, batch_id: &str) -> Result<BatchView, ApiError> {
+        self.json(self.get(&format!("/batches/{}", segment(batch_id)?), &[])).await
+    }
+
+    async fn list(&self, after: Option<&str>) -> Result<Page<BatchView>, ApiError> {
+        let mut query = vec![("limit", "100")];
+        query.extend(after.map(|after| ("after", after)));
+        self.json(self.get("/batches", &query)).await
+    }
+
+    async fn cancel(&self, batch_id: &str) -> Result<BatchView, ApiError> {
+        let path = format!("/batches/{}/cancel", segment(batch_id)?);
+        self.json(self.requests.factory(Method::POST, &path, &[], None)).await
+    }
+
+    async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
+        let factory = self.get(&format!("/files/{}/content", segment(file_id)?), &[]);
+        match self.send(&factory, false).await? {
+            Reply::Open(response) => Ok(response
+                .bytes_stream()
+                .map(|chunk| chunk.map_err(|error| transport_error(&OpenAIError::Reqwest(error))))
+                .boxed()),
+            refused => Err(self.refusal(&refused)),
+        }
+    }
+
+    async fn delete_file(&self, file_id: &str) -> Result<(), ApiError> {
+        let path = format!("/files/{}", segment(file_id)?);
+        let factory = self.requests.factory(Method::DELETE, &path, &[], None);
+        let reply = self.send(&factory, true).await?;
+        // A file that is not there is deleted.
+        if reply.status().is_success() || reply.status() == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        Err(self.refusal(&reply))
+    }
+}
+
+/// Ids come from a server and go into a path: one that would change the path is refused.
+fn segment(id: &str) -> Result<&str, ApiError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    if !id.is_empty() && id.bytes().all(plain) && !id.starts_with('.') {
+        return Ok(id);
+    }
+    Err(protocol("the server gave an id that cannot stand in a URL".to_owned()))
+}
+
+/// A multipart form (RFC 7578) with the purpose and the file. It is one piece in memory, so that an attempt can repeat it
+/// and the server is told its length.
+fn form(filename: &str, jsonl: &[u8]) -> Result<(HeaderValue, Bytes), ApiError> {
+    let boundary = format!("thrifty-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+    let mut body = BytesMut::with_capacity(jsonl.len() + 512);
+    body.put(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n").as_bytes());
+    let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{filename}\"\r\n");
+    body.put(head.as_bytes());
+    body.put(&b"Content-Type: application/jsonl\r\n\r\n"[..]);
+    body.put(jsonl);
+    body.put(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let content_type = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"));
+    Ok((content_type.map_err(|error| protocol(error.to_string()))?, body.freeze()))
+}
+
+fn protocol(message: String) -> ApiError {
+    ApiError::new(ErrorKind::Protocol, message).with_effect(Effect::Unknown)
+}
+
+fn transport_error(error: &OpenAIError) -> ApiError {
+    let kind = match error {
+        OpenAIError::Reqwest(error) if error.is_timeout() => ErrorKind::Timeout,
+        OpenAIError::InvalidArgument(_) => ErrorKind::Invalid,
+        error if is_transient(error) => ErrorKind::Connection,
+        _ => ErrorKind::Invalid,
+    };
+    let effect = if may_have_had_effect(error) { Effect::Unknown } else { Effect::None };
+    ApiError::new(kind, describe(error)).with_effect(effect)
+}

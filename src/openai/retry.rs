@@ -1,0 +1,383 @@
+//! Sending with retries: what is tried again, when, and what may have been billed.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
+
+use super::transport::Transport;
+use crate::clock::{Clock, Timestamp};
+use crate::wire::ErrorView;
+
+/// When a request is sent again, and how long to wait for its answer.
+///
+/// Sent again are 408, 409, 429 (unless the quota is used up), 5xx, connections that cannot be made or break, and
+/// timeouts. `x-should-retry: true` or `false` of the server decides before that. `POST /batches` is sent again only
+/// if it surely had no effect.
+///
+/// # Default
+/// - 4 attempts in all
+/// - full jitter: a random wait up to 0.5 s, doubled at each attempt, capped at 8 s
+/// - `retry-after-ms`, or `Retry-After` in seconds or as a date, is obeyed up to 60 s; a longer one ends the retries
+/// - 600 s for an attempt: until the whole answer has come, or the headers of a streamed one
+/// - 1,200 s for all attempts together
+/// - 300 s without a byte end a stream
+///
+/// # Examples
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+/// use thrifty::RetryPolicy;
+///
+/// let impatient = RetryPolicy::default()
+///     .with_max_attempts(NonZeroU32::MIN)
+///     .with_attempt_timeout(Duration::from_secs(20));
+/// # let _ = impatient;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    max_attempts: NonZeroU32,
+    base_delay: Duration,
+    max_delay: Duration,
+    max_retry_after: Duration,
+    attempt_timeout: Duration,
+    total_timeout: Duration,
+    idle_timeout: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: NonZeroU32::MIN.saturating_add(3),
+            base_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(8),
+            max_retry_after: Duration::from_secs(60),
+            attempt_timeout: Duration::from_secs(600),
+            total_timeout: Duration::from_secs(1_200),
+            idle_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Sets how often a request is sent in all. One attempt means no retry.
+    #[must_use]
+    pub const fn with_max_attempts(mut self, attempts: NonZeroU32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+
+    /// Sets the longest wait before the first retry, and the cap that its doubling stops at.
+    #[must_use]
+    pub const fn with_delay(mut self, base: Duration, cap: Duration) -> Self {
+        self.base_delay = base;
+        self.max_delay = cap;
+        self
+    }
+
+    /// Sets the longest wait that a server may ask for; if it asks for more, its answer is handed on.
+    #[must_use]
+    pub const fn with_max_retry_after(mut self, wait: Duration) -> Self {
+        self.max_retry_after = wait;
+        self
+    }
+
+    /// Sets how long one attempt may take.
+    #[must_use]
+    pub const fn with_attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = timeout;
+        self
+    }
+
+    /// Sets how long all attempts together may take, waits included.
+    #[must_use]
+    pub const fn with_total_timeout(mut self, timeout: Duration) -> Self {
+        self.total_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a stream may stay silent.
+    #[must_use]
+    pub const fn with_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    pub(crate) const fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
+    /// A random wait before the next attempt, `sent` having been made.
+    fn backoff(&self, sent: u32) -> Duration {
+        let doubled = self.base_delay.saturating_mul(1_u32.checked_shl(sent - 1).unwrap_or(u32::MAX));
+        let most = u64::try_from(doubled.min(self.max_delay).as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(fastrand::u64(0..=most))
+    }
+}
+
+/// What may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// Whatever failed in a way that may pass.
+    Freely,
+    /// Only what surely had no effect.
+    OnlyWithoutEffect,
+}
+
+/// An answer. A body that is metered was read within the attempt, so that a broken one is retried.
+pub(crate) enum Reply {
+    /// The whole answer.
+    Whole { status: StatusCode, headers: HeaderMap, body: Bytes },
+    /// An answer whose body is still to be read: a stream, or of an endpoint that is not metered.
+    Open(reqwest::Response),
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Whole { status, .. } => *status,
+            Self::Open(response) => response.status(),
+        }
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        match self {
+            Self::Whole { headers, .. } => headers,
+            Self::Open(response) => response.headers(),
+        }
+    }
+
+    /// Turns it back into what async-openai reads.
+    pub(crate) fn into_response(self) -> reqwest::Response {
+        match self {
+            Self::Open(response) => response,
+            Self::Whole { status, headers, body } => {
+                let mut response = http::Response::new(reqwest::Body::from(body));
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                response.into()
+            }
+        }
+    }
+}
+
+/// What became of a request after all its attempts.
+pub(crate) struct Exchange {
+    /// The last answer, or why there is none.
+    pub(crate) result: Result<Reply, OpenAIError>,
+    /// How many attempts before the last were lost after they were sent: they may have had their effect.
+    pub(crate) lost: u32,
+}
+
+/// Sends requests through a transport with retries.
+#[derive(Debug, Clone)]
+pub(crate) struct Sender {
+    pub(crate) transport: Transport,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Sender {
+    /// Sends a request. `first` is it, already built; `rebuild` makes it anew for further attempts.
+    ///
+    /// With `read_body`, a body that is no event stream is read within the attempt. `on_attempt` is told before each
+    /// attempt, so that a caller who is dropped meanwhile knows of it.
+    pub(crate) async fn send(
+        &self,
+        first: reqwest::Request,
+        rebuild: &HttpRequestFactory,
+        read_body: bool,
+        mut on_attempt: impl FnMut() + Send,
+    ) -> Exchange {
+        let repeat = match *first.method() {
+            Method::POST if first.url().path().trim_end_matches('/').ends_with("/batches") => Repeat::OnlyWithoutEffect,
+            _ => Repeat::Freely,
+        };
+        let end = Instant::now() + self.policy.total_timeout;
+        let (mut sent, mut lost) = (0_u32, 0_u32);
+        let mut next = Some(first);
+        loop {
+            let request = match next.take() {
+                Some(request) => request,
+                None => match rebuild.build().await {
+                    Ok(request) => request,
+                    Err(error) => return Exchange { result: Err(error), lost },
+                },
+            };
+            sent += 1;
+            on_attempt();
+            let limit = self.policy.attempt_timeout.min(end.saturating_duration_since(Instant::now()));
+            let result = match tokio::time::timeout(limit, self.attempt(request, rebuild, read_body)).await {
+                Ok(result) => result,
+                Err(_) => Err(OpenAIError::Boxed(Box::new(AttemptError::TimedOut { after: limit }))),
+            };
+            let wait = (sent < self.policy.max_attempts.get()).then(|| self.wait_after(&result, repeat, sent)).flatten();
+            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < end) else {
+                return Exchange { result, lost };
+            };
+            match &result {
+                Ok(reply) => {
+                    tracing::warn!(target: "thrifty", status = reply.status().as_u16(), attempt = sent, ?wait, "retrying");
+                }
+                Err(error) => {
+                    lost += u32::from(may_have_had_effect(error));
+                    tracing::warn!(target: "thrifty", error = %describe(error), attempt = sent, ?wait, "retrying");
+                }
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: reqwest::Request,
+        rebuild: &HttpRequestFactory,
+        read_body: bool,
+    ) -> Result<Reply, OpenAIError> {
+        let mut response = self.transport.send(request, rebuild).await?;
+        let failed = !response.status().is_success();
+        if failed || (read_body && !is_event_stream(response.headers())) {
+            let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+            let body = response.bytes().await.map_err(OpenAIError::Reqwest)?;
+            return Ok(Reply::Whole { status, headers, body });
+        }
+        Ok(Reply::Open(response))
+    }
+
+    /// How long to wait before sending again; `None` if that would not help or must not be done.
+    fn wait_after(&self, result: &Result<Reply, OpenAIError>, repeat: Repeat, sent: u32) -> Option<Duration> {
+        match result {
+            Ok(reply) => {
+                let (status, headers) = (reply.status(), reply.headers());
+                if status.is_success() {
+                    return None;
+                }
+                let asked = headers.get("x-should-retry").map(http::HeaderValue::as_bytes);
+                let may_pass = match asked {
+                    Some(b"true") => true,
+                    Some(b"false") => false,
+                    _ => status_may_pass(status, reply),
+                };
+                let allowed = match repeat {
+                    Repeat::Freely => true,
+                    // A gateway's 5xx says nothing about what the server behind it did.
+                    Repeat::OnlyWithoutEffect => matches!(status.as_u16(), 429 | 503),
+                };
+                if !may_pass || !allowed {
+                    return None;
+                }
+                match retry_after(headers, self.clock.now()) {
+                    Some(wait) => (wait <= self.policy.max_retry_after).then_some(wait),
+                    None => Some(self.policy.backoff(sent)),
+                }
+            }
+            Err(error) => {
+                let allowed = match repeat {
+                    Repeat::Freely => is_transient(error),
+                    Repeat::OnlyWithoutEffect => is_transient(error) && !may_have_had_effect(error),
+                };
+                allowed.then(|| self.policy.backoff(sent))
+            }
+        }
+    }
+}
+
+/// An attempt that failed for a reason of our own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AttemptError {
+    #[error("no answer within {after:?}")]
+    TimedOut { after: Duration },
+    #[error("the stream was silent for {after:?}")]
+    Silent { after: Duration },
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    content_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+/// Whether waiting may turn this status into an answer. A used-up quota is no rate limit, though both are 429.
+fn status_may_pass(status: StatusCode, reply: &Reply) -> bool {
+    match status.as_u16() {
+        408 | 409 | 500.. => true,
+        429 => match reply {
+            Reply::Whole { body, .. } => !ErrorView::read(body).is_some_and(|error| error.is_quota()),
+            Reply::Open(_) => true,
+        },
+        _ => false,
+    }
+}
+
+/// Reads `retry-after-ms`, or `Retry-After` in seconds or as an HTTP date (RFC 9110, section 10.2.3).
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(millis) = text("retry-after-ms").and_then(whole_part) {
+        return Some(Duration::from_millis(millis));
+    }
+    let value = text("retry-after")?;
+    if let Some(seconds) = whole_part(value) {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    Some(Timestamp::from_unix_millis(date.as_millisecond()).saturating_since(now))
+}
+
+/// Reads a number that is not negative, rounded up to a whole one; servers also send `1.5`.
+fn whole_part(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let whole: u64 = whole.parse().ok()?;
+    fraction.bytes().all(|byte| byte.is_ascii_digit()).then(|| {
+        whole.saturating_add(u64::from(fraction.bytes().any(|byte| byte != b'0')))
+    })
+}
+
+/// Whether an error of the transport may pass.
+pub(crate) fn is_transient(error: &OpenAIError) -> bool {
+    match error {
+        OpenAIError::Reqwest(error) => {
+            error.is_connect() || error.is_timeout() || error.is_body() || error.is_decode() || error.is_request()
+        }
+        OpenAIError::Boxed(error) => source_of::<AttemptError>(&**error).is_some()
+            || source_of::<io::Error>(&**error).is_some()
+            || source_of::<reqwest::Error>(&**error).is_some(),
+        _ => false,
+    }
+}
+
+/// Whether a request without an answer may still have reached the server.
+pub(crate) fn may_have_had_effect(error: &OpenAIError) -> bool {
+    let refused = |error: &io::Error| matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+    match error {
+        OpenAIError::Reqwest(error) => !error.is_connect() && !error.is_builder(),
+        OpenAIError::Boxed(error) => {
+            let refused = source_of::<io::Error>(&**error).is_some_and(refused);
+            let connect = source_of::<reqwest::Error>(&**error).is_some_and(reqwest::Error::is_connect);
+            !refused && !connect
+        }
+        _ => false,
+    }
+}
+
+/// Finds an error of a type in a chain of sources.
+fn source_of<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
+/// Says what happened without the URL, whose query may hold a key.
+pub(crate) fn describe(error: &OpenAIError) -> String {
+    match error {
+        OpenAIError::Reqwest(error) if error.is_timeout() => "timeout".to_owned(),
+        OpenAIError::Reqwest(error) if error.is_connect() => "could not connect".to_owned(),
+        OpenAIError::Reqwest(_) => "the connection broke".to_owned(),
+        OpenAIError::Boxed(error) => error.to_string(),
+        _ => "the request could not be built".to_owned(),
+    }
+}
