@@ -155,6 +155,19 @@ pub enum Role {
     Shadow,
 }
 
+impl Role {
+    /// Returns the name it has in ledgers and reports, such as `primary`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Fallback => "fallback",
+            Self::Step => "step",
+            Self::Hedge => "hedge",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -172,6 +185,20 @@ pub enum Status {
     Abandoned,
     /// A batch ended without a line for it.
     Unreported,
+}
+
+impl Status {
+    /// Returns the name it has in ledgers and reports, such as `cut_short`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Unanswered => "unanswered",
+            Self::CutShort => "cut_short",
+            Self::Abandoned => "abandoned",
+            Self::Unreported => "unreported",
+        }
+    }
 }
 
 impl fmt::Display for Status {
