@@ -10,6 +10,7 @@ pub mod ledger;
 mod model;
 mod money;
 pub mod pricing;
+pub mod tokens;
 mod usage;
 pub mod wire;
 

@@ -122,6 +122,9 @@ pub struct RequestView<'a> {
     /// Responses: the conversation to go on with.
     #[serde(borrow, default, deserialize_with = "super::present")]
     pub conversation: Option<&'a RawValue>,
+    /// Responses: a prompt that the provider has stored.
+    #[serde(borrow, default, deserialize_with = "super::present")]
+    pub prompt: Option<&'a RawValue>,
     /// Embeddings: the length of a vector.
     #[serde(borrow, default, deserialize_with = "super::present")]
     pub dimensions: Option<&'a RawValue>,

@@ -1,0 +1,5 @@
+//! x
+mod count;
+mod cut;
+mod encoding;
+pub use count::{Basis, Count};
