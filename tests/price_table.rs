@@ -1,5 +1,7 @@
 //! Keeps `src/pricing/builtin.rs` what `src/pricing/openai.toml` says, and checks the table's rows.
 
+#![expect(clippy::unwrap_used, reason = "a test: what cannot be read fails it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +9,7 @@ use std::path::Path;
 use jiff::civil::Date;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use thrifty::Usd;
+use thrifty::{Lane, Usd};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +32,7 @@ struct Model {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
-    lane: String,
+    lane: Lane,
     #[serde(default, deserialize_with = "some_date")]
     effective_from: Option<Date>,
     #[serde(default)]
@@ -57,7 +59,7 @@ fn some_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>,
 }
 
 fn read(name: &str) -> String {
-    std::fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    std::fs::read_to_string(path(name)).unwrap()
 }
 
 fn path(name: &str) -> std::path::PathBuf {
@@ -67,7 +69,7 @@ fn path(name: &str) -> std::path::PathBuf {
 }
 
 fn table() -> Table {
-    toml::from_str(&read("openai.toml")).unwrap_or_else(|error| panic!("openai.toml: {error}"))
+    toml::from_str(&read("openai.toml")).unwrap()
 }
 
 fn pico_per_token(per_mtok: Usd) -> i64 {
@@ -80,12 +82,12 @@ fn pico_per_token(per_mtok: Usd) -> i64 {
 }
 
 fn cell(row: &Row) -> String {
-    let lane = match row.lane.as_str() {
-        "standard" => "Standard",
-        "batch" => "Batch",
-        "flex" => "Flex",
-        "priority" => "Priority",
-        other => panic!("lane {other:?}"),
+    let lane = match row.lane {
+        Lane::Standard => "Standard",
+        Lane::Batch => "Batch",
+        Lane::Flex => "Flex",
+        Lane::Priority => "Priority",
+        _ => unreachable!("{} has no name in the table", row.lane),
     };
     let from = match row.effective_from {
         Some(date) => date

@@ -154,9 +154,12 @@ impl PriceBook {
             why,
         };
         let priced = match usage.meters() {
-            Ok(meters) => rates.bill(&meters).map(|bill| match bill.complete {
-                true => Cost::Priced(bill.known),
-                false => partial(bill.known, PartialReason::UnpricedMeter),
+            Ok(meters) => rates.bill(&meters).map(|bill| {
+                if bill.complete {
+                    Cost::Priced(bill.known)
+                } else {
+                    partial(bill.known, PartialReason::UnpricedMeter)
+                }
             }),
             Err(_) => rates
                 .at_least(usage)
