@@ -1,5 +1,248 @@
 //! What tokens cost.
+//!
+//! A [`PriceBook`] knows unit prices by model, [lane](Lane) and context band, and prices token counts in integers. The
+//! built-in table holds OpenAI's prices; it is a file of this crate, `src/pricing/openai.toml`, in which each row says
+//! where it is from and whether a second source confirms it.
 
+#[rustfmt::skip]
+#[expect(clippy::unreadable_literal, reason = "a generated table")]
+mod builtin;
 mod cost;
+mod price;
 
 pub use cost::{Cost, PartialReason, UnpricedReason};
+pub use price::{Price, PriceError, Rates};
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::lane::Lane;
+use crate::model::ModelId;
+use crate::money::Usd;
+use crate::usage::Usage;
+
+/// The built-in table: sorted by model.
+type Table = &'static [(&'static str, &'static [price::Cell])];
+
+/// Unit prices, and how to apply them. Cheap to clone; a change makes another edition and leaves clones as they were.
+///
+/// # Which price a model has
+/// The first of these that exists:
+/// 1. your own price of exactly this id, from [`with_price`](Self::with_price);
+/// 2. the book's price of exactly this id;
+/// 3. for a fine-tuned model `ft:<base>:...`, the price of `ft:<base>`, never that of `<base>`;
+/// 4. for an id with a real `-YYYY-MM-DD` suffix, the price of the id without it.
+///
+/// Otherwise the model is unknown and its cost [`Unpriced`](Cost::Unpriced). An id is never matched by its beginning:
+/// `gpt-5.6-sol` is not `gpt-5`.
+///
+/// OpenAI answers with the snapshot that served a call. A negotiated price of `gpt-4o` is to be set for the snapshots
+/// behind it too, for the book knows those by their own ids.
+///
+/// # Examples
+/// ```
+/// use thrifty::pricing::PriceBook;
+/// use thrifty::{Lane, ModelId, Timestamp, Usage};
+///
+/// let book = PriceBook::builtin();
+/// let at = Timestamp::from_unix_millis(1_795_000_000_000);
+/// let mut usage = Usage::new(1_000, 100);
+/// usage.cache_read_tokens = 600;
+/// let cost = book.cost(&ModelId::new("gpt-4o"), Lane::Standard, &usage, at);
+/// assert_eq!(cost.to_string(), "$0.00275");
+///
+/// let unknown = book.cost(&ModelId::new("gpt-4o-turbo"), Lane::Standard, &usage, at);
+/// assert_eq!(unknown.known(), None);
+/// ```
+#[derive(Clone)]
+pub struct PriceBook(Arc<Book>);
+
+#[derive(Clone)]
+struct Book {
+    table: Table,
+    edition: &'static str,
+    prices: BTreeMap<ModelId, Price>,
+    aliases: BTreeMap<ModelId, ModelId>,
+    revision: Arc<str>,
+}
+
+impl PriceBook {
+    /// Returns OpenAI's prices as of this release.
+    pub fn builtin() -> Self {
+        Self::of(builtin::MODELS, builtin::REVISION)
+    }
+
+    /// Returns a book without any price.
+    pub fn empty() -> Self {
+        Self::of(&[], "empty")
+    }
+
+    fn of(table: Table, edition: &'static str) -> Self {
+        Self(Arc::new(Book {
+            table,
+            edition,
+            prices: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            revision: edition.into(),
+        }))
+    }
+
+    /// Sets the price of exactly this id, whatever the book says.
+    #[must_use]
+    pub fn with_price(self, model: impl Into<ModelId>, price: Price) -> Self {
+        self.with(|book| {
+            book.prices.insert(model.into(), price);
+        })
+    }
+
+    /// Prices `alias` as `model`, such as a deployment's name as the model behind it.
+    ///
+    /// It goes before anything the book knows of `alias`. The price of `model` is looked up as ever; an alias of an
+    /// alias is not followed.
+    #[must_use]
+    pub fn with_alias(self, alias: impl Into<ModelId>, model: impl Into<ModelId>) -> Self {
+        self.with(|book| {
+            book.aliases.insert(alias.into(), model.into());
+        })
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Book)) -> Self {
+        let book = Arc::make_mut(&mut self.0);
+        change(book);
+        let overrides = format!("{:?}{:?}", book.prices, book.aliases);
+        let hash = crc32c::crc32c(overrides.as_bytes());
+        book.revision = format!("{}+{hash:08x}", book.edition).into();
+        self
+    }
+
+    /// Returns the name of this edition: the table's date and checksum, and a checksum of your own prices if any.
+    pub fn revision(&self) -> &Arc<str> {
+        &self.0.revision
+    }
+
+    /// Returns the rates of a request with so many input tokens, which choose the context band.
+    ///
+    /// # Errors
+    /// If the model is not known, or not priced on this lane at this time.
+    pub fn rates(
+        &self,
+        model: &ModelId,
+        lane: Lane,
+        input_tokens: u64,
+        at: Timestamp,
+    ) -> Result<Rates, UnpricedReason> {
+        price::rates(self.cells(model)?, lane, input_tokens, at)
+            .copied()
+            .ok_or(UnpricedReason::UnpricedLane)
+    }
+
+    /// Prices the token counts of an answer, exactly.
+    ///
+    /// A count without a rate makes the cost [`Partial`](Cost::Partial). So do parts that are more than their whole:
+    /// what is then known to have been billed are the totals at the cheapest rate that any part of them can have.
+    pub fn cost(&self, model: &ModelId, lane: Lane, usage: &Usage, at: Timestamp) -> Cost {
+        let rates = match self.rates(model, lane, usage.input_tokens, at) {
+            Ok(rates) => rates,
+            Err(reason) => return Cost::Unpriced(reason),
+        };
+        let partial = |known, why| Cost::Partial {
+            known,
+            at_most: None,
+            why,
+        };
+        let priced = match usage.meters() {
+            Ok(meters) => rates.bill(&meters).map(|bill| {
+                if bill.complete {
+                    Cost::Priced(bill.known)
+                } else {
+                    partial(bill.known, PartialReason::UnpricedMeter)
+                }
+            }),
+            Err(_) => rates
+                .at_least(usage)
+                .map(|known| partial(known, PartialReason::InconsistentUsage)),
+        };
+        priced.unwrap_or(Cost::Unpriced(UnpricedReason::Overflow))
+    }
+
+    /// Returns an upper bound of what a request can cost whose token counts are at most these.
+    ///
+    /// All input is taken at the dearest rate of its kinds (fresh, cache write, audio), in the dearest band that it can
+    /// fall in.
+    ///
+    /// # Errors
+    /// As [`rates`](Self::rates), and if the bound is more than an amount of money can hold.
+    pub fn worst_case(
+        &self,
+        model: &ModelId,
+        lane: Lane,
+        input_tokens_high: u64,
+        output_tokens_high: u64,
+        at: Timestamp,
+    ) -> Result<Usd, UnpricedReason> {
+        let mut worst = Err(UnpricedReason::UnpricedLane);
+        for rates in price::reachable(self.cells(model)?, lane, input_tokens_high, at) {
+            let most = rates
+                .at_most(input_tokens_high, output_tokens_high)
+                .ok_or(UnpricedReason::Overflow)?;
+            worst = Ok(worst.map_or(most, |worst: Usd| worst.max(most)));
+        }
+        worst
+    }
+
+    /// Compares what two models cost on the standard lane, short requests: `Greater` if `a` is the dearer.
+    ///
+    /// `None` if one is not known, or if one is dearer for input and the other for output.
+    pub fn compare(&self, a: &ModelId, b: &ModelId, at: Timestamp) -> Option<Ordering> {
+        let a = self.rates(a, Lane::Standard, 0, at).ok()?;
+        let b = self.rates(b, Lane::Standard, 0, at).ok()?;
+        match (a.input().cmp(&b.input()), a.output().cmp(&b.output())) {
+            (input, Ordering::Equal) => Some(input),
+            (Ordering::Equal, output) => Some(output),
+            (input, output) => (input == output).then_some(input),
+        }
+    }
+
+    fn cells(&self, model: &ModelId) -> Result<&[price::Cell], UnpricedReason> {
+        let model = self.0.aliases.get(model).unwrap_or(model);
+        let id = model.as_str();
+        self.exact(id)
+            .or_else(|| match model.fine_tuned_from() {
+                Some(base) => self.exact(id.get(.."ft:".len() + base.len())?),
+                None => self.exact(model.without_date()?),
+            })
+            .ok_or(UnpricedReason::UnknownModel)
+    }
+
+    fn exact(&self, id: &str) -> Option<&[price::Cell]> {
+        if let Some(price) = self.0.prices.get(id) {
+            return Some(price.cells());
+        }
+        let at = self.0.table.binary_search_by_key(&id, |(id, _)| id).ok()?;
+        self.0.table.get(at).map(|(_, cells)| *cells)
+    }
+}
+
+impl Default for PriceBook {
+    /// The built-in prices.
+    fn default() -> Self {
+        Self::builtin()
+    }
+}
+
+impl fmt::Debug for PriceBook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PriceBook")
+            .field("revision", &self.0.revision)
+            .field("models", &self.0.table.len())
+            .field("prices", &self.0.prices)
+            .field("aliases", &self.0.aliases)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
