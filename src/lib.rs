@@ -2,6 +2,8 @@
 
 mod attribution;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod endpoint;
 mod error;
 mod id;
@@ -10,6 +12,7 @@ pub mod ledger;
 mod model;
 mod money;
 pub mod pricing;
+mod storage;
 mod usage;
 pub mod wire;
 
