@@ -227,7 +227,7 @@ fn filters() -> [Filter; 6] {
         Filter::default().with_user("\"user\" <2>\n"),
         Filter::default()
             .with_tag("tenant", "t0")
-            .with_tag("plan", "free"),
+            .with_tag("plan", "paid"),
         Filter::default().with_lane(Lane::Batch),
         Filter::default().with_from(from).with_to(sample(100).at),
     ]
