@@ -12,6 +12,7 @@ pub mod ledger;
 mod model;
 mod money;
 pub mod pricing;
+pub mod report;
 mod storage;
 mod usage;
 pub mod wire;
