@@ -7,8 +7,6 @@
 mod disk;
 mod recovery;
 mod segment;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 use std::io;
