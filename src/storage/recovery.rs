@@ -1,6 +1,6 @@
 //! Makes a segment whole again after its writer is gone.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::storage::disk::Disk;
@@ -39,7 +39,11 @@ pub(crate) fn recover(
     let Some(_lock) = disk.try_lock(&lock_path).map_err(io_error("lock", &lock_path))? else {
         return Ok(State::Live);
     };
-    let input = disk.read(segment).map_err(io_error("open", segment))?;
+    let input = match disk.read(segment) {
+        // Who had the lock before found it empty, and removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Whole { lines: 0 }),
+        opened => opened.map_err(io_error("open", segment))?,
+    };
     let mut reader = LineReader::new(BufReader::with_capacity(64 << 10, input));
     loop {
         let (first, lines) = (reader.lines() == 0, reader.lines());
@@ -89,8 +93,7 @@ fn cut(disk: &dyn Disk, segment: &Path, valid: u64, quarantine: &Path) -> Result
     let _ = disk.remove(&kept_in);
     let kept = disk.create(&kept_in).map_err(io_error("create", &kept_in))?;
     let mut input = disk.read(segment).map_err(io_error("open", segment))?;
-    std::io::copy(&mut input.by_ref().take(valid), &mut std::io::sink())
-        .map_err(io_error("read", segment))?;
+    io::copy(&mut input.by_ref().take(valid), &mut io::sink()).map_err(io_error("read", segment))?;
     let (mut bytes, mut chunk) = (0, vec![0; 64 << 10]);
     loop {
         let read = input.read(&mut chunk).map_err(io_error("read", segment))?;

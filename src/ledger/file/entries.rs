@@ -1,7 +1,7 @@
 //! Reads all entries of a directory, one at a time.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufReader, Read, Take};
+use std::io::{self, BufReader, Read, Take};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,7 +53,11 @@ impl Entries {
                 let Some(path) = self.segments.next() else {
                     return Ok(None);
                 };
-                let input = self.disk.read(&path).map_err(io_error("open", &path))?;
+                let input = match self.disk.read(&path) {
+                    // Another ledger that was opened meanwhile found it without a single whole line.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    opened => opened.map_err(io_error("open", &path))?,
+                };
                 let input = input.take(self.own.get(&path).copied().unwrap_or(u64::MAX));
                 let reader = LineReader::new(BufReader::with_capacity(64 << 10, input));
                 self.current = Some((path, reader));

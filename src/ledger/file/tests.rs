@@ -65,7 +65,7 @@ async fn a_segment_cut_at_any_byte_keeps_its_whole_lines() {
         let dir = directory_with(kept, &name);
         let ledger = FileLedger::open(dir.path()).unwrap();
 
-        let whole = kept.iter().filter(|byte| **byte == b'\n').count();
+        let whole = memchr::memchr_iter(b'\n', kept).count();
         let torn = kept.rsplit(|byte| *byte == b'\n').next().unwrap();
         let entries = whole.saturating_sub(1) as u64;
         assert_eq!(ledger.recovery().entries, entries, "{length}");
