@@ -39,9 +39,9 @@ impl SegmentWriter {
     ) -> Result<Self, StorageError> {
         loop {
             let count = SEGMENTS_OF_THIS_PROCESS.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{:013}-{}-{count}", now.as_unix_millis(), std::process::id());
+            let name = format!("{:013}-{}-{count:06}", now.as_unix_millis(), std::process::id());
             let path = dir.join(format!("{name}.jsonl"));
-            // The lock comes first: who finds the segment finds it locked.
+            // Padded, so that names sort as segments were begun. The lock comes first: who finds the segment finds it locked.
             let lock_path = lock_path(&path);
             let Some(lock) = disk.try_lock(&lock_path).map_err(io_error("lock", &lock_path))? else {
                 continue;
