@@ -39,9 +39,10 @@ impl SegmentWriter {
     ) -> Result<Self, StorageError> {
         loop {
             let count = SEGMENTS_OF_THIS_PROCESS.fetch_add(1, Ordering::Relaxed);
+            // Padded, so that names sort as segments were begun.
             let name = format!("{:013}-{}-{count:06}", now.as_unix_millis(), std::process::id());
             let path = dir.join(format!("{name}.jsonl"));
-            // Padded, so that names sort as segments were begun. The lock comes first: who finds the segment finds it locked.
+            // The lock comes first: who finds the segment finds it locked.
             let lock_path = lock_path(&path);
             let Some(lock) = disk.try_lock(&lock_path).map_err(io_error("lock", &lock_path))? else {
                 continue;
