@@ -1,8 +1,9 @@
 //! Spend less on LLM calls without rewriting the code that makes them.
 
 mod attribution;
-pub mod capability;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod endpoint;
 mod error;
 mod id;
@@ -11,7 +12,8 @@ pub mod ledger;
 mod model;
 mod money;
 pub mod pricing;
-pub mod tokens;
+pub mod report;
+mod storage;
 mod usage;
 pub mod wire;
 

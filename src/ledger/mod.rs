@@ -4,10 +4,11 @@
 //! questions about them: a [`Query`] says how to split and filter, a [`Summary`] is the answer, and it always says
 //! how much of it is known.
 //!
-//! [`InMemoryLedger`] is the default, [`NoopLedger`] keeps nothing.
+//! [`InMemoryLedger`] is the default, [`FileLedger`] survives the process, [`NoopLedger`] keeps nothing.
 
 mod entry;
 mod error;
+mod file;
 mod memory;
 mod noop;
 mod query;
@@ -21,6 +22,7 @@ use futures_core::stream::BoxStream;
 
 pub use entry::{Baseline, Degradation, LedgerEntry, Role, Status};
 pub use error::LedgerError;
+pub use file::{FileLedger, Recovery, TornTail};
 pub use memory::InMemoryLedger;
 pub use noop::NoopLedger;
 pub use query::{Dimension, Filter, Group, Query, Summary, Tally};

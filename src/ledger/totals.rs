@@ -201,3 +201,75 @@ impl Coverage {
         self.compared += other.compared;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::endpoint::Endpoint;
+    use crate::id::{EntryId, OpId};
+    use crate::ledger::Baseline;
+    use crate::money::Usd;
+    use crate::pricing::{PartialReason, UnpricedReason};
+
+    fn cost() -> impl Strategy<Value = Cost> {
+        let usd = || any::<i64>().prop_map(Usd::from_pico);
+        let why = PartialReason::CutShort;
+        prop_oneof![
+            usd().prop_map(Cost::Priced),
+            (usd(), proptest::option::of(usd())).prop_map(move |(known, at_most)| Cost::Partial {
+                known,
+                at_most,
+                why
+            }),
+            Just(Cost::Unpriced(UnpricedReason::UnknownModel)),
+        ]
+    }
+
+    prop_compose! {
+        fn entry()(
+            cost in cost(), tokens in proptest::option::of(any::<(u64, u64)>()), attempts in 0_u32..4,
+            levers in proptest::option::of([any::<i32>(), any::<i32>(), any::<i32>()]), consistent in any::<bool>(),
+        ) -> LedgerEntry {
+            let at = Timestamp::from_unix_millis(0);
+            let mut entry = LedgerEntry::new(EntryId::new(at), OpId::new(at), at, Endpoint::Responses);
+            entry.cost = cost;
+            entry.attempts = attempts;
+            entry.usage = tokens.map(|(input, output)| Usage::new(input, output));
+            let actual = cost.exact().filter(|_| consistent).unwrap_or(Usd::ZERO);
+            let usd = |pico: i32| Usd::from_pico(pico.into());
+            entry.baseline = levers.and_then(|[a, b, c]| Baseline::of(usd(a), usd(b), usd(c), actual));
+            entry
+        }
+    }
+
+    fn totals<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry>) -> Totals {
+        let mut totals = Totals::default();
+        entries.into_iter().for_each(|entry| totals.add(entry));
+        totals
+    }
+
+    proptest! {
+        #[test]
+        fn totals_of_parts_merge_to_the_totals(entries in prop::collection::vec(entry(), 0..40), at in 0_usize..40) {
+            let whole = totals(&entries);
+            let (one, other) = entries.split_at(at.min(entries.len()));
+            let mut merged = totals(other);
+            merged.merge(&totals(one));
+            prop_assert_eq!(merged, whole);
+            prop_assert_eq!(totals(entries.iter().rev()), whole);
+        }
+
+        #[test]
+        fn the_levers_explain_every_compared_row(entries in prop::collection::vec(entry(), 0..40)) {
+            let whole = totals(&entries);
+            let compared = entries.iter().filter(|entry| totals([*entry]).coverage.compared == 1);
+            let cost: UsdSum = compared.filter_map(|entry| entry.cost.exact()).sum();
+            prop_assert_eq!(whole.savings.baseline.saturating_sub(whole.savings.total()), cost);
+            let coverage = whole.coverage;
+            prop_assert_eq!(coverage.priced + coverage.partial + coverage.unpriced, whole.calls);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Append-only files of checksummed JSON lines: what the file ledger and the batch journal are made of.
+//!
+//! A *segment* is a file with one writer. It begins with a header line; every line carries a checksum that is chained
+//! with the line before, so that a damaged, deleted or moved line is found. One writer a segment means that processes
+//! can share a directory without a lock on every line.
+
+mod disk;
+mod recovery;
+mod segment;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+pub(crate) use disk::FaultyDisk;
+pub(crate) use disk::{Disk, DiskFile, StdDisk};
+pub(crate) use recovery::{State, recover};
+pub(crate) use segment::{Format, LineReader, Next};
+pub(crate) use writer::SegmentWriter;
+
+/// What can be wrong with segments. Each family turns it into its own error.
+#[derive(Debug)]
+pub(crate) enum StorageError {
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    Foreign {
+        path: PathBuf,
+        why: &'static str,
+    },
+    Newer {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
+    BadLine {
+        path: PathBuf,
+        line: u64,
+        why: &'static str,
+    },
+}
+
+/// Names what was tried and the file, for `map_err`.
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+    let path = path.to_owned();
+    move |source| StorageError::Io { action, path, source }
+}
