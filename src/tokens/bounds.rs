@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::chat;
+use super::items;
 use super::meter::length;
 use crate::endpoint::Endpoint;
 use crate::wire::{self, RequestView};
@@ -25,10 +25,11 @@ pub(super) fn by_bytes(endpoint: &Endpoint, view: &RequestView<'_>) -> Option<(u
         Endpoint::Embeddings => [view.input, None, None, None],
         Endpoint::Other(_) => return None,
     };
+    let texts = [view.messages, view.input, view.instructions];
     let elsewhere = refers_to_more(view)
         || view.web_search_options.is_some()
-        || view.tools.is_some_and(chat::has_hosted_tool)
-        || members.iter().flatten().any(|json| has_attachment(json.get()));
+        || view.tools.is_some_and(items::has_hosted_tool)
+        || texts.into_iter().flatten().any(|json| has_attachment(json.get()));
     if elsewhere {
         return None;
     }

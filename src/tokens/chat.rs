@@ -3,13 +3,12 @@
 //! Chat framing is section 6 of OpenAI's cookbook "How to count tokens with tiktoken": 3 tokens a message, 1 a name, 3
 //! for the start of the answer. The Responses API is framed alike, but that is not published.
 
-use serde::Deserialize;
-use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::bounds::{self, SLACK};
 use super::count::Count;
 use super::images::{Detail, Images};
+use super::items::{CalledFunction, ContentPart, ImageUrl, Item, Tool, ToolCall, elements};
 use super::meter::{Flow, Meter, length};
 use super::tools;
 use crate::endpoint::Endpoint;
@@ -17,100 +16,6 @@ use crate::wire::{self, RequestView};
 
 /// Definitions of tools that are longer than this, in bytes, are bounded and not rendered.
 const LONGEST_TOOLS: u64 = 256 * 1024;
-
-/// A chat message, or an item of a Responses input.
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_calls: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    function_call: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    audio: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    output: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct ContentPart<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    image_url: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    input_audio: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct ImageUrl<'a> {
-    #[serde(borrow, default)]
-    url: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    detail: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct ToolCall<'a> {
-    #[serde(borrow, default, alias = "custom")]
-    function: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct CalledFunction<'a> {
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default, alias = "input")]
-    arguments: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Tool<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    function: Option<&'a RawValue>,
-}
-
-impl<'a> Tool<'a> {
-    fn read(raw: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
-    }
-
-    /// Whether the provider runs it; what it finds is input too.
-    fn is_hosted(&self) -> bool {
-        let kind = self.kind.and_then(wire::string);
-        !matches!(kind.as_deref(), None | Some("function" | "custom"))
-    }
-}
-
-/// Whether the provider runs one of these tools.
-pub(super) fn has_hosted_tool(tools: &RawValue) -> bool {
-    let flow = elements(tools, |raw| match Tool::read(raw) {
-        Some(tool) if tool.is_hosted() => Flow::Break(()),
-        _ => Flow::Continue(()),
-    });
-    flow == Some(Flow::Break(()))
-}
 
 /// Walks over a request until everything was metered or the meter has decided.
 pub(super) struct Walk<'c, 'm> {
@@ -360,29 +265,33 @@ impl<'c, 'm> Walk<'c, 'm> {
             return Flow::Continue(());
         };
         let mut functions = Vec::new();
+        let mut most = SLACK;
         let flow = elements(tools, |raw| {
-            let tool = Tool::read(raw);
-            let function = tool.as_ref().and_then(|tool| tool.function).unwrap_or(raw);
-            match tool.map(|tool| tool.is_hosted()) {
-                Some(true) => return self.unbounded(),
-                Some(false) => functions.extend(serde_json::from_str::<tools::Function<'_>>(function.get())),
-                None => {}
+            let Some(tool) = Tool::read(raw) else {
+                return self.bytes_of(raw);
+            };
+            if tool.is_hosted() {
+                return self.unbounded();
             }
+            match serde_json::from_str::<tools::Function<'_>>(tool.function.unwrap_or(raw).get()) {
+                Ok(function) if length(tools.get()) <= LONGEST_TOOLS => functions.push(function),
+                // A custom tool, or one that would take long to render.
+                _ => return self.bytes_of(raw),
+            }
+            most += length(raw.get());
             Flow::Continue(())
         });
         match flow {
             Some(flow) => flow?,
-            None => return self.unread(tools),
+            None => return self.bytes_of(tools),
         }
-        let most = length(tools.get());
-        if most > LONGEST_TOOLS || functions.is_empty() {
-            // Custom tools have a grammar of their own, which is read as it is.
-            return self.meter.add(Count::bounded(most / 4, 0, most), most);
+        if functions.is_empty() {
+            return Flow::Continue(());
         }
         // 9 tokens for the block; after a system message it needs no message of its own.
         let framing = if self.has_system { 5 } else { 9 };
         self.meter
-            .estimated_text(&tools::render(functions), framing, most + SLACK)
+            .estimated_text(&tools::render(functions), framing, most)
     }
 
     /// A schema of the answer, which the model reads in a form that is not published.
@@ -403,6 +312,10 @@ impl<'c, 'm> Walk<'c, 'm> {
         if bounds::has_attachment(raw.get()) {
             return self.unbounded();
         }
+        self.bytes_of(raw)
+    }
+
+    fn bytes_of(&mut self, raw: &RawValue) -> Flow {
         let bytes = length(raw.get());
         self.meter.add(Count::bounded(bytes / 4, 0, bytes), bytes)
     }
@@ -415,39 +328,4 @@ impl<'c, 'm> Walk<'c, 'm> {
 
 fn present(value: Option<&RawValue>) -> Option<&RawValue> {
     value.filter(|value| !wire::is_null(value))
-}
-
-/// Visits the elements of an array one by one, so that a million of them need no memory; `None` if it is no array.
-fn elements<'a>(array: &'a RawValue, visit: impl FnMut(&'a RawValue) -> Flow) -> Option<Flow> {
-    struct Each<'f, F> {
-        visit: F,
-        flow: &'f mut Flow,
-    }
-    impl<'de, F: FnMut(&'de RawValue) -> Flow> Visitor<'de> for Each<'_, F> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut array: A) -> Result<(), A::Error> {
-            while let Some(element) = array.next_element()? {
-                if (self.visit)(element).is_break() {
-                    *self.flow = Flow::Break(());
-                    return Err(A::Error::custom("decided"));
-                }
-            }
-            Ok(())
-        }
-    }
-    let mut flow = Flow::Continue(());
-    let each = Each {
-        visit,
-        flow: &mut flow,
-    };
-    let read = serde_json::Deserializer::from_str(array.get()).deserialize_seq(each);
-    if flow.is_break() {
-        return Some(flow);
-    }
-    read.ok().map(|()| flow)
 }

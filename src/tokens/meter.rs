@@ -66,10 +66,6 @@ impl Meter {
         }
     }
 
-    pub(super) fn facts(&self) -> Facts {
-        self.facts
-    }
-
     pub(super) fn sum(&self) -> Count {
         self.sum
     }

@@ -20,7 +20,9 @@ mod chat;
 mod count;
 mod cut;
 mod encoding;
+mod image_size;
 mod images;
+mod items;
 mod meter;
 mod tools;
 
