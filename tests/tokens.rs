@@ -274,7 +274,10 @@ fn long_stretches_are_bounded_and_the_text_around_them_is_exact() {
         "'",
         "aB\u{301}",
     ] {
-        let text = format!("Hello, world! {} 7, the end.", unit.repeat(1_010_000 / unit.chars().count()));
+        let text = format!(
+            "Hello, world! {} 7, the end.",
+            unit.repeat(1_010_000 / unit.chars().count())
+        );
         let bytes = text.len() as u64;
         for model in ["gpt-4o", "gpt-4"] {
             let count = counter.count_text(model, &text);

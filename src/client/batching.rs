@@ -15,9 +15,7 @@ use super::deployments::Deployments;
 use super::error::{Error, Repr};
 use super::metering::{Reading, book};
 use super::plan::{Bound, Plan};
-use crate::batch::{
-    BatchCollector, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Settled, SettledOutcome,
-};
+use crate::batch::{BatchCollector, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Settled};
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
@@ -25,7 +23,6 @@ use crate::model::ModelId;
 use crate::money::Usd;
 use crate::openai::ServerBatches;
 use crate::pricing::{Cost, PartialReason};
-use crate::wire::{ResponseView, UsageReading};
 
 /// Lets a call ride a batch, if its scope says that it may wait and its endpoint and body can.
 ///
@@ -38,7 +35,11 @@ pub(super) async fn ride(
     let operation = &call.operation;
     let within = operation.scope.within?;
     let at_once = |plan: &mut Plan, why: &str| {
-        let reason = plan.reason.as_deref().map(|reason| format!("{reason}; ")).unwrap_or_default();
+        let reason = plan
+            .reason
+            .as_deref()
+            .map(|reason| format!("{reason}; "))
+            .unwrap_or_default();
         plan.reason = Some(format!("{reason}not batched: {why}").into());
         plan.degradations.push(Degradation::NotBatched);
     };
@@ -57,7 +58,9 @@ pub(super) async fn ride(
         at_once(plan, "its body is not in memory");
         return None;
     };
-    let body = plan.body_for(body, plan.model.as_ref()).map_or_else(|| Bytes::copy_from_slice(body), Bytes::from);
+    let body = plan
+        .body_for(body, plan.model.as_ref())
+        .map_or_else(|| Bytes::copy_from_slice(body), Bytes::from);
     let passenger = Passenger {
         operation: Arc::clone(operation),
         requested: plan.requested.clone(),
@@ -92,7 +95,9 @@ fn into_response(answer: LineAnswer) -> reqwest::Response {
     let mut response = http::Response::new(reqwest::Body::from(answer.body));
     // A line without a real status did not run; the collector hands on none such.
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(id) = answer.request_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert("x-request-id", id);
     }
@@ -121,6 +126,7 @@ impl Bookkeeper {
         Self { core }
     }
 
+    /// The entry of a line, as far as it does not depend on what became of it.
     fn entry(&self, settled: &Settled<'_>, passenger: Option<&Passenger>) -> LedgerEntry {
         let now = self.core.clock.now();
         let (op_id, at) = match passenger {
@@ -129,16 +135,22 @@ impl Bookkeeper {
         };
         let item = settled.item;
         let mut entry = LedgerEntry::new(EntryId::new(now), op_id, at, item.endpoint.clone());
-        entry.role = if settled.lane == Lane::Batch { Role::Primary } else { Role::Hedge };
+        entry.lane = settled.outcome.as_ref().map_or(Lane::Batch, |answer| answer.lane);
+        entry.role = if entry.lane == Lane::Batch {
+            Role::Primary
+        } else {
+            Role::Hedge
+        };
         entry.attribution = item.attribution.clone();
         entry.requested_model = passenger.map_or_else(|| Some(item.model.clone()), |p| p.requested.clone());
         entry.sent_model = Some(item.model.clone());
-        entry.lane = settled.lane;
         entry.batch_id = settled.batch_id.map(Into::into);
         entry.attempts = settled.attempts;
         entry.reason = passenger.and_then(|passenger| passenger.reason.clone());
-        entry.degradations = passenger.map(|passenger| passenger.degradations.clone()).unwrap_or_default();
-        if settled.lane != Lane::Batch {
+        entry.degradations = passenger
+            .map(|passenger| passenger.degradations.clone())
+            .unwrap_or_default();
+        if entry.lane != Lane::Batch {
             entry.degradations.push(Degradation::LaneChanged);
         }
         if settled.orphaned {
@@ -147,46 +159,70 @@ impl Bookkeeper {
         entry.latency_ms = u64::try_from(now.saturating_since(at).as_millis()).ok();
         entry
     }
+
+    fn book_answer(&self, entry: &mut LedgerEntry, answer: &LineAnswer, passenger: Option<&Passenger>) {
+        entry.http_status = Some(answer.status);
+        entry.provider_id.clone_from(&answer.request_id);
+        if !answer.is_success() {
+            entry.status = Status::Failed;
+            entry.cost = Cost::Priced(Usd::ZERO);
+            return;
+        }
+        entry.status = Status::Succeeded;
+        let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
+        let baseline = match passenger {
+            Some(passenger) => passenger.baseline.clone(),
+            None => entry.sent_model.clone(),
+        };
+        let reading = Reading::of_body(entry, &answer.body);
+        book(
+            entry,
+            &self.core,
+            &bound,
+            baseline.as_ref(),
+            reading,
+            PartialReason::NoUsage,
+        );
+    }
 }
 
 impl BatchObserver for Bookkeeper {
     fn settled(&self, settled: &Settled<'_>) {
-        let context: Option<&dyn Any> = settled.item.context.as_deref().map(|context| context as &dyn Any);
-        let passenger = context.and_then(|context| context.downcast_ref::<Passenger>());
+        let context = settled.item.context.as_deref();
+        let passenger = context.and_then(|context| (context as &dyn Any).downcast_ref::<Passenger>());
         let mut entry = self.entry(settled, passenger);
         match settled.outcome {
-            SettledOutcome::Answered(answer) => {
-                entry.http_status = Some(answer.status);
-                entry.provider_id = answer.request_id.as_deref().map(Into::into);
-                if (200..300).contains(&answer.status) {
-                    entry.status = Status::Succeeded;
-                    let view = ResponseView::read(&answer.body);
-                    if view.is_none() {
-                        entry.degradations.push(Degradation::UnreadableResponse);
-                    }
-                    let view = view.unwrap_or_default();
-                    let reading = Reading {
-                        model: view.model_name().map(|model| ModelId::from(&*model)),
-                        lane: view.lane().map_err(|_| ()),
-                        usage: view.usage(),
-                    };
-                    let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
-                    let baseline = passenger.map_or_else(|| Some(settled.item.model.clone()), |p| p.baseline.clone());
-                    book(&mut entry, &self.core, &bound, baseline.as_ref(), reading, PartialReason::NoUsage);
-                } else {
-                    entry.status = Status::Failed;
-                    entry.cost = Cost::Priced(Usd::ZERO);
-                }
-            }
-            SettledOutcome::Failed { .. } => {
-                entry.status = Status::Failed;
+            Ok(answer) => self.book_answer(&mut entry, answer, passenger),
+            Err(BatchError::Cancelled) if settled.batch_id.is_none() => {
+                entry.status = Status::Abandoned;
                 entry.cost = Cost::Priced(Usd::ZERO);
             }
-            SettledOutcome::Unreported => {
-                entry.status = Status::Unreported;
-                entry.degradations.push(Degradation::Unreported);
-                let at_most = passenger.and_then(|passenger| passenger.bound.cost(&self.core, &entry));
-                entry.cost = Cost::Partial { known: Usd::ZERO, at_most, why: PartialReason::NoUsage };
+            Err(error) => {
+                let may_be_billed = match error {
+                    BatchError::Unreported { .. } => {
+                        entry.degradations.push(Degradation::Unreported);
+                        entry.status = Status::Unreported;
+                        true
+                    }
+                    BatchError::FasterLane(_) | BatchError::Cancelled => {
+                        entry.status = Status::Unanswered;
+                        true
+                    }
+                    _ => {
+                        entry.status = Status::Failed;
+                        false
+                    }
+                };
+                entry.cost = if may_be_billed {
+                    let at_most = passenger.and_then(|passenger| passenger.bound.cost(&self.core, &entry));
+                    Cost::Partial {
+                        known: Usd::ZERO,
+                        at_most,
+                        why: PartialReason::LostAttempt,
+                    }
+                } else {
+                    Cost::Priced(Usd::ZERO)
+                };
             }
         }
         let entry = Arc::new(entry);
@@ -212,7 +248,9 @@ impl OneByOne {
 #[async_trait]
 impl FasterLane for OneByOne {
     async fn send(&self, item: &BatchItem) -> Result<LineAnswer, BatchError> {
-        let (status, body) = self.api.send_now(&item.endpoint, item.body.clone()).await.map_err(BatchError::from)?;
-        Ok(LineAnswer::new(status.as_u16(), body).with_lane(Lane::Standard))
+        match self.api.send_now(&item.endpoint, item.body.clone()).await {
+            Ok((status, body)) => Ok(LineAnswer::new(status.as_u16(), body, Lane::Standard)),
+            Err(error) => Err(BatchError::FasterLane(Arc::new(error))),
+        }
     }
 }

@@ -63,7 +63,7 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             asks_for_usage: true,
             deployments: Deployments::default(),
             batch_policy: BatchPolicy::default(),
-            batch_store: Arc::new(InMemoryStore::new()),
+            batch_store: Arc::new(InMemoryStore::default()),
         }
     }
 
@@ -152,7 +152,11 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             let warm_up = std::thread::Builder::new().name("thrifty-tokens".to_owned());
             drop(warm_up.spawn(move || tokens.warm_up()));
         }
-        let sender = Sender { transport: self.transport, policy: self.retry, clock: Arc::clone(&self.clock) };
+        let sender = Sender {
+            transport: self.transport,
+            policy: self.retry,
+            clock: Arc::clone(&self.clock),
+        };
         let core = Arc::new(Core {
             sender: sender.clone(),
             router: self.router,

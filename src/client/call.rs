@@ -32,9 +32,20 @@ impl Operation {
     fn begin(core: Arc<Core>, scope: Arc<Scope>, endpoint: Endpoint) -> Self {
         let at = core.clock.now();
         let op_id = OpId::new(at);
-        let receipt = scope.tracker.as_ref().map(|tracker| OpenReceipt::new(tracker, op_id));
+        let receipt = scope
+            .tracker
+            .as_ref()
+            .map(|tracker| OpenReceipt::new(tracker, op_id));
         core.open.begin();
-        Self { core, scope, endpoint, op_id, at, started: Instant::now(), receipt }
+        Self {
+            core,
+            scope,
+            endpoint,
+            op_id,
+            at,
+            started: Instant::now(),
+            receipt,
+        }
     }
 }
 
@@ -59,7 +70,11 @@ impl Call {
         let built = factory.build().await?;
         let endpoint = Endpoint::of(built.method().as_str(), built.url().path());
         let operation = Arc::new(Operation::begin(core, scope, endpoint));
-        Ok(Self { operation, factory, built: Some(built) })
+        Ok(Self {
+            operation,
+            factory,
+            built: Some(built),
+        })
     }
 
     /// Returns the body, if it is in memory.

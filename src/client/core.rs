@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::deployments::Deployments;
 use crate::clock::Clock;
 use crate::ledger::{CostLedger, LedgerEntry, LedgerError};
+use crate::model::ModelId;
 use crate::openai::Sender;
 use crate::router::{Facts, RouteOutcome, Router};
 
@@ -38,7 +39,7 @@ impl Core {
                 target: "thrifty",
                 op_id = %entry.op_id,
                 endpoint = %entry.endpoint,
-                model = entry.model().map(|model| model.as_str()),
+                model = entry.model().map(ModelId::as_str),
                 "{degradation}"
             );
         }

@@ -38,8 +38,13 @@ impl Deployments {
 
 /// Returns the place of the deployment's name among the path's segments.
 fn segment(url: &reqwest::Url) -> Option<usize> {
-    let at = url.path_segments()?.position(|segment| segment == "deployments")?;
-    url.path_segments()?.nth(at + 1).filter(|name| !name.is_empty()).map(|_| at + 1)
+    let at = url
+        .path_segments()?
+        .position(|segment| segment == "deployments")?;
+    url.path_segments()?
+        .nth(at + 1)
+        .filter(|name| !name.is_empty())
+        .map(|_| at + 1)
 }
 
 #[cfg(test)]
@@ -48,8 +53,9 @@ mod tests {
 
     #[test]
     fn another_models_deployment_takes_the_place_in_the_url() {
-        let url: reqwest::Url =
-            "https://x.example/openai/deployments/prod-4o/chat/completions?api-version=1".parse().unwrap();
+        let url: reqwest::Url = "https://x.example/openai/deployments/prod-4o/chat/completions?api-version=1"
+            .parse()
+            .unwrap();
         let mut deployments = Deployments::default();
         deployments.insert("gpt-4o-mini".into(), "small one".into());
         assert!(Deployments::are_named_by(&url));
@@ -59,6 +65,8 @@ mod tests {
             "https://x.example/openai/deployments/small%20one/chat/completions?api-version=1"
         );
         assert_eq!(deployments.url_for(&url, &"o3".into()), None);
-        assert!(!Deployments::are_named_by(&"https://x.example/v1/deployments/".parse().unwrap()));
+        assert!(!Deployments::are_named_by(
+            &"https://x.example/v1/deployments/".parse().unwrap()
+        ));
     }
 }

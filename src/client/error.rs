@@ -31,7 +31,9 @@ pub struct Error {
 pub(super) enum Repr {
     #[error("the model `auto` needs a router that has a reference model; name a model, or add a router")]
     AutoWithoutReference,
-    #[error("the URL names the deployment (as `AzureConfig` does), and such a URL has no Batch API; use Azure's v1 base (`https://<resource>.openai.azure.com/openai/v1`) with `OpenAIConfig`")]
+    #[error(
+        "the URL names the deployment (as `AzureConfig` does), and such a URL has no Batch API; use Azure's v1 base (`https://<resource>.openai.azure.com/openai/v1`) with `OpenAIConfig`"
+    )]
     DeploymentUrlHasNoBatches,
     #[error("the request could not be answered in time")]
     Attempt(#[source] AttemptError),
@@ -58,13 +60,16 @@ impl Error {
 
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Busy | ErrorKind::Timeout | ErrorKind::Connection)
+        matches!(
+            self.kind(),
+            ErrorKind::Busy | ErrorKind::Timeout | ErrorKind::Connection
+        )
     }
 
     /// Returns how long the server asked to wait, if it did.
     pub fn retry_after(&self) -> Option<Duration> {
         match &*self.repr {
-            Repr::Batch(error) => error.retry_after(),
+            Repr::Batch(BatchError::Api(error)) => error.retry_after,
             _ => None,
         }
     }

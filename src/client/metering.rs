@@ -1,5 +1,7 @@
 //! From what an answer says to what it cost.
 
+use std::sync::Arc;
+
 use super::core::Core;
 use super::plan::Bound;
 use crate::lane::Lane;
@@ -8,7 +10,7 @@ use crate::model::ModelId;
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
 use crate::usage::Usage;
-use crate::wire::UsageReading;
+use crate::wire::{self, ResponseView, UsageReading};
 
 /// What an answer says of itself.
 #[derive(Debug)]
@@ -17,6 +19,30 @@ pub(super) struct Reading {
     /// The lane that answered: `None` if the answer names no tier, `Err` if it names one that is unknown.
     pub(super) lane: Result<Option<Lane>, ()>,
     pub(super) usage: UsageReading,
+}
+
+impl Reading {
+    /// Reads a whole body. One that cannot be read is booked as an answer of which nothing is known.
+    pub(super) fn of_body(entry: &mut LedgerEntry, body: &[u8]) -> Self {
+        let view = ResponseView::read(body);
+        if view.is_none() {
+            entry.degradations.push(Degradation::UnreadableResponse);
+        }
+        let view = view.unwrap_or_default();
+        if entry.provider_id.is_none() {
+            entry.provider_id = view.id.and_then(wire::string).map(|id| clipped(&id));
+        }
+        Self {
+            model: view.model_name().map(|model| ModelId::from(&*model)),
+            lane: view.lane().map_err(|_| ()),
+            usage: view.usage(),
+        }
+    }
+}
+
+/// Ids come from a server: a long one is cut.
+pub(super) fn clipped(id: &str) -> Arc<str> {
+    wire::beginning(id, 128).into()
 }
 
 /// Books an answer: who served it, what was used, what that cost, what it would have cost as asked.
@@ -29,17 +55,13 @@ pub(super) fn book(
     when_unknown: PartialReason,
 ) {
     entry.served_model = reading.model;
-    let known_tier = match reading.lane {
-        Ok(lane) => {
-            // A batch's answers name the tier `default`, or none: the lane they came by is what is billed.
-            entry.lane = lane.filter(|_| entry.lane != Lane::Batch).unwrap_or(entry.lane);
-            true
-        }
-        Err(()) => {
-            entry.degradations.push(Degradation::UnknownTier);
-            false
-        }
-    };
+    let known_tier = reading.lane.is_ok();
+    match reading.lane {
+        // A batch's answers name the tier `default`, or none: the lane they came by is what is billed.
+        Ok(lane) if entry.lane != Lane::Batch => entry.lane = lane.unwrap_or(entry.lane),
+        Ok(_) => {}
+        Err(()) => entry.degradations.push(Degradation::UnknownTier),
+    }
     let usage = match reading.usage {
         UsageReading::Read(usage) => Some(usage),
         UsageReading::Inconsistent(usage, _) => {
@@ -64,7 +86,11 @@ pub(super) fn book(
         (Some(usage), Some(model)) => prices.cost(model, entry.lane, &usage, entry.at),
         (None, Some(_)) => {
             let at_most = bound.cost(core, entry);
-            Cost::Partial { known: Usd::ZERO, at_most, why: when_unknown }
+            Cost::Partial {
+                known: Usd::ZERO,
+                at_most,
+                why: when_unknown,
+            }
         }
     };
     if matches!(entry.cost, Cost::Unpriced(reason) if reason != UnpricedReason::UnknownTier) {
@@ -89,7 +115,12 @@ fn against(
     }
     let price = |model, lane| core.facts.prices.cost(model, lane, &uncached, entry.at).exact();
     let served = entry.model()?;
-    Baseline::of(price(asked, Lane::Standard)?, price(served, Lane::Standard)?, price(served, entry.lane)?, actual)
+    Baseline::of(
+        price(asked, Lane::Standard)?,
+        price(served, Lane::Standard)?,
+        price(served, entry.lane)?,
+        actual,
+    )
 }
 
 /// Adds attempts that were lost on the way: each may have been billed up to the bound.
@@ -100,9 +131,11 @@ pub(super) fn add_lost(cost: Cost, lost: u32, bound: Option<Usd>) -> Cost {
     let more = bound.and_then(|bound| bound.checked_mul(lost.into()));
     let why = PartialReason::LostAttempt;
     match cost {
-        Cost::Priced(known) => {
-            Cost::Partial { known, at_most: more.and_then(|more| known.checked_add(more)), why }
-        }
+        Cost::Priced(known) => Cost::Partial {
+            known,
+            at_most: more.and_then(|more| known.checked_add(more)),
+            why,
+        },
         Cost::Partial { known, at_most, .. } => {
             let at_most = at_most.zip(more).and_then(|(most, more)| most.checked_add(more));
             Cost::Partial { known, at_most, why }

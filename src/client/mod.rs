@@ -94,8 +94,15 @@ impl<C: Config + Clone + 'static> LlmClient<C> {
 impl<C: Config> LlmClient<C> {
     /// Puts the layer with this scope into a client.
     fn over(client: Client<C>, shared: Arc<Shared>, scope: Arc<Scope>) -> Self {
-        let layer = Layer { shared: Arc::clone(&shared), scope: Arc::clone(&scope) };
-        Self { client: client.with_http_service(layer), shared, scope }
+        let layer = Layer {
+            shared: Arc::clone(&shared),
+            scope: Arc::clone(&scope),
+        };
+        Self {
+            client: client.with_http_service(layer),
+            shared,
+            scope,
+        }
     }
 
     /// Returns the ledger.
@@ -174,13 +181,20 @@ impl<C: Config> Deref for LlmClient<C> {
 
 impl<C: Config + Clone> Clone for LlmClient<C> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), shared: Arc::clone(&self.shared), scope: Arc::clone(&self.scope) }
+        Self {
+            client: self.client.clone(),
+            shared: Arc::clone(&self.shared),
+            scope: Arc::clone(&self.scope),
+        }
     }
 }
 
 impl<C: Config> fmt::Debug for LlmClient<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LlmClient").field("shared", &self.shared).field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("LlmClient")
+            .field("shared", &self.shared)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }
 
@@ -222,6 +236,10 @@ impl Service<HttpRequestFactory> for Layer {
     }
 
     fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
-        Box::pin(pipeline::run(Arc::clone(&self.shared), Arc::clone(&self.scope), request))
+        Box::pin(pipeline::run(
+            Arc::clone(&self.shared),
+            Arc::clone(&self.scope),
+            request,
+        ))
     }
 }

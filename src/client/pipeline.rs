@@ -59,7 +59,12 @@ async fn ask(
 ) -> Result<Result<Reply, OpenAIError>, OpenAIError> {
     let (first, rebuild) = call.request_for(plan, model).await?;
     let read_body = call.operation.endpoint.is_metered();
-    let exchange = call.operation.core.sender.send(first, &rebuild, read_body, || row.attempt()).await;
+    let exchange = call
+        .operation
+        .core
+        .sender
+        .send(first, &rebuild, read_body, || row.attempt())
+        .await;
     row.add_lost(exchange.lost);
     Ok(exchange.result)
 }
@@ -79,9 +84,15 @@ fn verdict(result: &Result<Reply, OpenAIError>, plan: &Plan, model: Option<&Mode
         Err(_) => Verdict::Done,
         Ok(reply) => match reply.status() {
             status if status.is_success() => Verdict::Done,
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if was_routed(plan, model) => Verdict::AskAsRequested,
-            StatusCode::BAD_REQUEST if was_routed(plan, model) && blames_the_route(reply) => Verdict::AskAsRequested,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => Verdict::Failed,
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if was_routed(plan, model) => {
+                Verdict::AskAsRequested
+            }
+            StatusCode::BAD_REQUEST if was_routed(plan, model) && blames_the_route(reply) => {
+                Verdict::AskAsRequested
+            }
+            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => {
+                Verdict::Failed
+            }
             status if status.is_server_error() => Verdict::Failed,
             _ => Verdict::Done,
         },
@@ -95,7 +106,9 @@ fn was_routed(plan: &Plan, model: Option<&ModelId>) -> bool {
 
 fn blames_the_route(reply: &Reply) -> bool {
     match reply {
-        Reply::Whole { body, .. } => ErrorView::read(body).is_some_and(|error| error.blames_model_or_parameter()),
+        Reply::Whole { body, .. } => {
+            ErrorView::read(body).is_some_and(|error| error.blames_model_or_parameter())
+        }
         Reply::Open(_) => false,
     }
 }
@@ -103,7 +116,11 @@ fn blames_the_route(reply: &Reply) -> bool {
 /// Settles the row of an exchange that is no stream.
 fn settle(row: Row, result: &Result<Reply, OpenAIError>) {
     match result {
-        Ok(Reply::Whole { status, headers, body }) => row.answered(*status, headers, body),
+        Ok(Reply::Whole {
+            status,
+            headers,
+            body,
+        }) => row.answered(*status, headers, body),
         Ok(Reply::Open(response)) => row.passed(response.status(), response.headers()),
         Err(error) => row.unanswered(may_have_had_effect(error)),
     }

@@ -63,14 +63,17 @@ impl Bound {
     /// Returns what one attempt can cost at most; `None` without a price or without a limit on the output.
     pub(super) fn cost(&self, core: &Core, entry: &LedgerEntry) -> Option<Usd> {
         let model = entry.sent_model.as_ref()?;
-        let output = match entry.endpoint {
-            Endpoint::Embeddings => 0,
-            _ => {
-                let most = core.facts.capabilities.of(model).and_then(|capabilities| capabilities.max_output);
-                self.output.or(most)?.saturating_mul(self.choices)
-            }
+        let output = if entry.endpoint == Endpoint::Embeddings {
+            0
+        } else {
+            let capabilities = core.facts.capabilities.of(model);
+            let most = capabilities.and_then(|capabilities| capabilities.max_output());
+            self.output.or(most)?.saturating_mul(self.choices)
         };
-        core.facts.prices.worst_case(model, entry.lane, self.input, output, entry.at).ok()
+        core.facts
+            .prices
+            .worst_case(model, entry.lane, self.input, output, entry.at)
+            .ok()
     }
 }
 
@@ -119,13 +122,21 @@ impl Plan {
         self.baseline.clone_from(&self.requested);
         self.streams = view.is_stream();
         let tier = view.service_tier.and_then(wire::string);
-        self.lane = tier.and_then(|tier| Lane::from_service_tier(&tier)).unwrap_or(Lane::Standard);
+        self.lane = tier
+            .and_then(|tier| Lane::from_service_tier(&tier))
+            .unwrap_or(Lane::Standard);
         let (_, input) = operation.core.facts.tokens.bounds(&operation.endpoint, view);
-        self.bound = Bound { input, output: view.output_limit(), choices: view.choices() };
-        self.model_at = view.model.and_then(|old| match Edit::set(body, Some(old), "model", String::new()) {
-            Edit::Replace { at, .. } => Some(at),
-            Edit::Insert { .. } => None,
-        });
+        self.bound = Bound {
+            input,
+            output: view.output_limit(),
+            choices: view.choices(),
+        };
+        self.model_at = view
+            .model
+            .and_then(|old| match Edit::set(body, Some(old), "model", String::new()) {
+                Edit::Replace { at, .. } => Some(at),
+                Edit::Insert { .. } => None,
+            });
         let asks = operation.core.asks_for_usage && operation.endpoint == Endpoint::ChatCompletions;
         if asks && self.streams && !view.includes_usage() {
             self.hides_usage = true;
@@ -171,7 +182,9 @@ impl Plan {
         let mut models = choice.models;
         if url_names_model {
             let before = models.len();
-            models.retain(|model| Some(model) == self.requested.as_ref() || operation.core.deployments.have(model));
+            models.retain(|model| {
+                Some(model) == self.requested.as_ref() || operation.core.deployments.have(model)
+            });
             if models.len() < before {
                 self.degradations.push(Degradation::RouteUnfit);
             }
@@ -227,7 +240,10 @@ struct Choice {
 
 impl From<Degradation> for Choice {
     fn from(degradation: Degradation) -> Self {
-        Self { degradations: vec![degradation], ..Self::default() }
+        Self {
+            degradations: vec![degradation],
+            ..Self::default()
+        }
     }
 }
 
@@ -236,17 +252,26 @@ async fn choose_off_thread(operation: &Operation, body: Bytes, requested: ModelI
     let (endpoint, at) = (operation.endpoint.clone(), operation.at);
     let runtime = tokio::runtime::Handle::current();
     let chosen = tokio::task::spawn_blocking(move || {
-        let (Some(router), Ok(view)) = (&core.router, RequestView::read(&body)) else { return Choice::default() };
+        let (Some(router), Ok(view)) = (&core.router, RequestView::read(&body)) else {
+            return Choice::default();
+        };
         let request = RouteRequest::of(&endpoint, view, requested, &core.facts)
             .with_attribution(&scope.attribution)
             .with_deadline_within(scope.within)
             .made_at(at);
         runtime.block_on(ask_in_time(router, &request, core.router_timeout))
     });
-    chosen.await.unwrap_or_else(|_| Degradation::RouterPanicked.into())
+    chosen
+        .await
+        .unwrap_or_else(|_| Degradation::RouterPanicked.into())
 }
 
-async fn ask(operation: &Operation, router: &Arc<dyn Router>, view: RequestView<'_>, requested: ModelId) -> Choice {
+async fn ask(
+    operation: &Operation,
+    router: &Arc<dyn Router>,
+    view: RequestView<'_>,
+    requested: ModelId,
+) -> Choice {
     let request = RouteRequest::of(&operation.endpoint, view, requested, &operation.core.facts)
         .with_attribution(&operation.scope.attribution)
         .with_deadline_within(operation.scope.within)
@@ -264,16 +289,18 @@ async fn ask_in_time(
         return Degradation::RouterPanicked.into();
     };
     let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| routing.as_mut().poll(cx))))).await;
-    let routed = match first {
+    let answer = match first {
         Err(_) => return Degradation::RouterPanicked.into(),
-        Ok(Poll::Ready(routed)) => routed,
-        Ok(Poll::Pending) => match tokio::time::timeout(limit, AssertUnwindSafe(routing).catch_unwind()).await {
-            Err(_) => return Degradation::RouterTimedOut.into(),
-            Ok(Err(_)) => return Degradation::RouterPanicked.into(),
-            Ok(Ok(routed)) => routed,
-        },
+        Ok(Poll::Ready(answer)) => answer,
+        Ok(Poll::Pending) => {
+            match tokio::time::timeout(limit, AssertUnwindSafe(routing).catch_unwind()).await {
+                Err(_) => return Degradation::RouterTimedOut.into(),
+                Ok(Err(_)) => return Degradation::RouterPanicked.into(),
+                Ok(Ok(answer)) => answer,
+            }
+        }
     };
-    fitting(request, routed)
+    fitting(request, answer)
 }
 
 /// Leaves out the models that cannot serve the request.
@@ -286,13 +313,24 @@ fn fitting(request: &RouteRequest<'_>, routed: Result<Route, RouteError>) -> Cho
             return Degradation::RouterFailed.into();
         }
     };
-    let mut choice = Choice { reason: route.reason().cloned(), ..Choice::default() };
+    let mut choice = Choice {
+        reason: route.reason().cloned(),
+        ..Choice::default()
+    };
     for model in route.model().into_iter().chain(route.fallbacks()) {
-        let unfit = if model == request.requested_model() { Ok(()) } else { request.fits(model) };
+        let unfit = if model == request.requested_model() {
+            Ok(())
+        } else {
+            request.fits(model)
+        };
         match unfit {
             Ok(()) => choice.models.push(model.clone()),
             Err(unfit) => {
-                let reason = choice.reason.as_deref().map(|reason| format!("{reason}; ")).unwrap_or_default();
+                let reason = choice
+                    .reason
+                    .as_deref()
+                    .map(|reason| format!("{reason}; "))
+                    .unwrap_or_default();
                 choice.reason = Some(format!("{reason}{model} left out: {unfit}").into());
                 choice.degradations.push(Degradation::RouteUnfit);
             }

@@ -34,7 +34,11 @@ impl Receipt {
 
     /// Returns the entry that answered; `None` if none did.
     pub fn answer(&self) -> Option<&LedgerEntry> {
-        self.entries.iter().rev().find(|entry| entry.status == Status::Succeeded).map(|entry| &**entry)
+        self.entries
+            .iter()
+            .rev()
+            .find(|entry| entry.status == Status::Succeeded)
+            .map(|entry| &**entry)
     }
 
     /// Returns the model that answered.
@@ -117,11 +121,18 @@ pub(super) struct OpenReceipt {
 impl OpenReceipt {
     pub(super) fn new(tracker: &Arc<Tracker>, op_id: OpId) -> Self {
         tracker.state().open += 1;
-        Self { tracker: Arc::clone(tracker), op_id, entries: Mutex::default() }
+        Self {
+            tracker: Arc::clone(tracker),
+            op_id,
+            entries: Mutex::default(),
+        }
     }
 
     pub(super) fn add(&self, entry: &Arc<LedgerEntry>) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(entry));
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(entry));
     }
 }
 
@@ -133,7 +144,10 @@ impl Drop for OpenReceipt {
         if state.receipts.len() == MAX_WAITING {
             state.receipts.pop_front();
         }
-        state.receipts.push_back(Receipt { op_id: self.op_id, entries });
+        state.receipts.push_back(Receipt {
+            op_id: self.op_id,
+            entries,
+        });
         drop(state);
         self.tracker.settled.notify_waiters();
     }

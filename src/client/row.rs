@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 
 use super::call::Operation;
-use super::metering::{Reading, add_lost, book};
+use super::metering::{Reading, add_lost, book, clipped};
 use super::plan::{Bound, Plan};
 use crate::id::EntryId;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
-use crate::wire::{ResponseView, StreamFacts};
+use crate::wire::StreamFacts;
 
 #[derive(Debug)]
 pub(super) struct Row {
@@ -26,7 +26,11 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn open(operation: &Arc<Operation>, plan: &Plan, model: Option<&ModelId>, role: Role) -> Self {
-        let at = if role == Role::Primary { operation.at } else { operation.core.clock.now() };
+        let at = if role == Role::Primary {
+            operation.at
+        } else {
+            operation.core.clock.now()
+        };
         let mut entry = LedgerEntry::new(EntryId::new(at), operation.op_id, at, operation.endpoint.clone());
         entry.role = role;
         entry.attribution = operation.scope.attribution.clone();
@@ -77,7 +81,9 @@ impl Row {
 
     /// Settles with a whole answer.
     pub(super) fn answered(mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
-        let Some(mut entry) = self.entry.take() else { return };
+        let Some(mut entry) = self.entry.take() else {
+            return;
+        };
         entry.http_status = Some(status.as_u16());
         entry.provider_id = request_id(headers);
         if !status.is_success() {
@@ -92,17 +98,25 @@ impl Row {
 
     /// Settles with an answer whose body is not read.
     pub(super) fn passed(mut self, status: StatusCode, headers: &HeaderMap) {
-        let Some(mut entry) = self.entry.take() else { return };
+        let Some(mut entry) = self.entry.take() else {
+            return;
+        };
         entry.http_status = Some(status.as_u16());
         entry.provider_id = request_id(headers);
-        entry.status = if status.is_success() { Status::Succeeded } else { Status::Failed };
+        entry.status = if status.is_success() {
+            Status::Succeeded
+        } else {
+            Status::Failed
+        };
         entry.cost = Cost::Unpriced(UnpricedReason::UnmeteredEndpoint);
         self.write(entry);
     }
 
     /// Settles without an answer.
     pub(super) fn unanswered(mut self, may_have_had_effect: bool) {
-        let Some(mut entry) = self.entry.take() else { return };
+        let Some(mut entry) = self.entry.take() else {
+            return;
+        };
         entry.status = Status::Unanswered;
         entry.cost = Cost::Priced(Usd::ZERO);
         self.lost += u32::from(may_have_had_effect);
@@ -138,39 +152,55 @@ impl Row {
 
     /// Settles a stream that its caller dropped, with what it told until then.
     pub(super) fn stream_dropped(mut self, facts: &StreamFacts) {
-        let status = if facts.done { Status::Succeeded } else { Status::Abandoned };
+        let status = if facts.done {
+            Status::Succeeded
+        } else {
+            Status::Abandoned
+        };
         self.settle_stream(facts, status, PartialReason::Abandoned);
     }
 
     fn settle_stream(&mut self, facts: &StreamFacts, status: Status, when_unknown: PartialReason) {
-        let Some(mut entry) = self.entry.take() else { return };
+        let Some(mut entry) = self.entry.take() else {
+            return;
+        };
         entry.status = status;
         let lane = match &facts.lane {
             None => Ok(None),
             Some(Ok(lane)) => Ok(Some(*lane)),
             Some(Err(_)) => Err(()),
         };
-        let reading = Reading { model: facts.model.clone(), lane, usage: facts.usage };
-        let why = if status == Status::Succeeded { PartialReason::NoUsage } else { when_unknown };
-        book(&mut entry, &self.operation.core, &self.bound, self.baseline.as_ref(), reading, why);
+        let reading = Reading {
+            model: facts.model.clone(),
+            lane,
+            usage: facts.usage,
+        };
+        let why = if status == Status::Succeeded {
+            PartialReason::NoUsage
+        } else {
+            when_unknown
+        };
+        book(
+            &mut entry,
+            &self.operation.core,
+            &self.bound,
+            self.baseline.as_ref(),
+            reading,
+            why,
+        );
         self.write(entry);
     }
 
     fn book_body(&self, entry: &mut LedgerEntry, body: &[u8]) {
-        let view = ResponseView::read(body);
-        if view.is_none() {
-            entry.degradations.push(Degradation::UnreadableResponse);
-        }
-        let view = view.unwrap_or_default();
-        if entry.provider_id.is_none() {
-            entry.provider_id = view.id.and_then(crate::wire::string).map(|id| clipped(&id));
-        }
-        let reading = Reading {
-            model: view.model_name().map(|model| ModelId::from(&*model)),
-            lane: view.lane().map_err(|_| ()),
-            usage: view.usage(),
-        };
-        book(entry, &self.operation.core, &self.bound, self.baseline.as_ref(), reading, PartialReason::NoUsage);
+        let reading = Reading::of_body(entry, body);
+        book(
+            entry,
+            &self.operation.core,
+            &self.bound,
+            self.baseline.as_ref(),
+            reading,
+            PartialReason::NoUsage,
+        );
     }
 
     /// Milliseconds since the call was made.
@@ -184,7 +214,11 @@ impl Row {
             entry.degradations.push(Degradation::Retried);
         }
         if self.lost > 0 {
-            entry.cost = add_lost(entry.cost, self.lost, self.bound.cost(&self.operation.core, &entry));
+            entry.cost = add_lost(
+                entry.cost,
+                self.lost,
+                self.bound.cost(&self.operation.core, &entry),
+            );
             entry.baseline = None;
         }
         entry.latency_ms = Some(self.elapsed_ms());
@@ -198,13 +232,19 @@ impl Row {
 
 impl Drop for Row {
     fn drop(&mut self) {
-        let Some(mut entry) = self.entry.take() else { return };
+        let Some(mut entry) = self.entry.take() else {
+            return;
+        };
         entry.status = Status::Abandoned;
         entry.cost = match entry.attempts {
             0 => Cost::Priced(Usd::ZERO),
             _ => {
                 let at_most = self.bound.cost(&self.operation.core, &entry);
-                Cost::Partial { known: Usd::ZERO, at_most, why: PartialReason::Abandoned }
+                Cost::Partial {
+                    known: Usd::ZERO,
+                    at_most,
+                    why: PartialReason::Abandoned,
+                }
             }
         };
         self.write(entry);
@@ -213,10 +253,8 @@ impl Drop for Row {
 
 /// Returns the provider's id of the request.
 fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
-    headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(clipped)
-}
-
-/// Ids come from a server: a long one is cut.
-fn clipped(id: &str) -> Arc<str> {
-    id.get(..id.floor_char_boundary(128)).unwrap_or_default().into()
+    headers
+        .get("x-request-id")
+        .and_then(|id| id.to_str().ok())
+        .map(clipped)
 }

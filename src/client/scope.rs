@@ -90,7 +90,10 @@ impl<C: Config + Clone> LlmClient<C> {
     #[must_use]
     pub fn tracked(&self) -> Tracked<C> {
         let tracker = Arc::new(Tracker::default());
-        Tracked { client: self.scoped(|scope| scope.tracker = Some(Arc::clone(&tracker))), tracker }
+        Tracked {
+            client: self.scoped(|scope| scope.tracker = Some(Arc::clone(&tracker))),
+            tracker,
+        }
     }
 }
 

@@ -24,7 +24,11 @@ pub(super) fn metered(mut response: reqwest::Response, row: Row, hides_usage: bo
     // The length no longer holds once a chunk is hidden.
     outer.headers_mut().remove(http::header::CONTENT_LENGTH);
     let idle = row.idle_timeout();
-    let reader = if hides_usage { SseReader::new().hiding_usage() } else { SseReader::new() };
+    let reader = if hides_usage {
+        SseReader::new().hiding_usage()
+    } else {
+        SseReader::new()
+    };
     let body = MeteredBody {
         inner: Some(Box::pin(response.bytes_stream())),
         reader,
@@ -71,7 +75,9 @@ impl MeteredBody {
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<AttemptError> {
         let since = *self.silent_since.get_or_insert_with(Instant::now);
         loop {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + self.idle)));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + self.idle)));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -88,7 +94,9 @@ impl Stream for MeteredBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+            let Some(inner) = &mut self.inner else {
+                return Poll::Ready(None);
+            };
             match inner.as_mut().poll_next(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
                     let shown = self.take(chunk);

@@ -12,7 +12,6 @@ use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::requests::Requests;
@@ -33,16 +32,25 @@ pub(crate) struct ServerBatches {
 
 impl ServerBatches {
     pub(crate) fn new(config: impl Config + 'static, sender: Sender) -> Self {
-        Self { requests: Requests::new(config), sender }
+        Self {
+            requests: Requests::new(config),
+            sender,
+        }
     }
 
     /// Sends one request at once, as a batch would have.
-    pub(crate) async fn send_now(&self, endpoint: &Endpoint, body: Bytes) -> Result<(StatusCode, Bytes), ApiError> {
+    pub(crate) async fn send_now(
+        &self,
+        endpoint: &Endpoint,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ApiError> {
         let path = endpoint.as_str().strip_prefix("/v1").unwrap_or(endpoint.as_str());
         let factory = self.requests.factory(Method::POST, path, &[], Some((JSON, body)));
         match self.send(&factory, true).await? {
             Reply::Whole { status, body, .. } => Ok((status, body)),
-            Reply::Open(_) => Err(protocol("the server streamed an answer that was not to be streamed".to_owned())),
+            Reply::Open(_) => Err(protocol(
+                "the server streamed an answer that was not to be streamed".to_owned(),
+            )),
         }
     }
 
@@ -55,7 +63,11 @@ impl ServerBatches {
     async fn json<T: DeserializeOwned>(&self, factory: HttpRequestFactory) -> Result<T, ApiError> {
         match self.send(&factory, true).await? {
             Reply::Whole { status, body, .. } if status.is_success() => serde_json::from_slice(&body)
-                .map_err(|_| protocol(format!("the server answered {status} with a body that is no such object"))),
+                .map_err(|_| {
+                    protocol(format!(
+                        "the server answered {status} with a body that is no such object"
+                    ))
+                }),
             refused => Err(self.refusal(&refused)),
         }
     }
@@ -75,17 +87,23 @@ impl ServerBatches {
             408 | 409 | 429 | 500.. => ErrorKind::Busy,
             _ => ErrorKind::Refused,
         };
-        let said = error.message.or(error.code).map(|said| format!(": {said}")).unwrap_or_default();
+        let said = error
+            .message
+            .or(error.code)
+            .map(|said| format!(": {said}"))
+            .unwrap_or_default();
         // A refusal has no effect; a gateway's 5xx says nothing about the server behind it.
         let effect = match status.as_u16() {
             503 => Effect::None,
             500.. => Effect::Unknown,
             _ => Effect::None,
         };
-        ApiError::new(kind, format!("the server answered {status}{said}"))
-            .with_status(status.as_u16())
-            .with_effect(effect)
-            .with_retry_after(retry_after(reply.headers(), self.sender.clock.now()))
+        let error = ApiError::new(kind, effect, format!("the server answered {status}{said}"));
+        let error = error.with_status(status.as_u16());
+        match retry_after(reply.headers(), self.sender.clock.now()) {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        }
     }
 }
 
@@ -93,30 +111,25 @@ impl ServerBatches {
 impl BatchApi for ServerBatches {
     async fn upload(&self, filename: &str, jsonl: Bytes) -> Result<FileView, ApiError> {
         let (content_type, body) = form(filename, &jsonl)?;
-        self.json(self.requests.factory(Method::POST, "/files", &[], Some((content_type, body)))).await
+        self.json(
+            self.requests
+                .factory(Method::POST, "/files", &[], Some((content_type, body))),
+        )
+        .await
     }
 
     async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {
-        #[derive(Serialize)]
-        struct Wire<'a> {
-            input_file_id: &'a str,
-            endpoint: &'a str,
-            completion_window: &'a str,
-            metadata: serde_json::Map<String, serde_json::Value>,
-        }
-        let metadata = batch.metadata.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
-        let wire = Wire {
-            input_file_id: &batch.input_file_id,
-            endpoint: batch.endpoint.as_str(),
-            completion_window: &batch.completion_window,
-            metadata,
-        };
-        let body = serde_json::to_vec(&wire).map_err(|error| protocol(error.to_string()))?;
-        self.json(self.requests.factory(Method::POST, "/batches", &[], Some((JSON, body.into())))).await
+        let body = serde_json::to_vec(batch).map_err(|error| protocol(error.to_string()))?;
+        self.json(
+            self.requests
+                .factory(Method::POST, "/batches", &[], Some((JSON, body.into()))),
+        )
+        .await
     }
 
     async fn retrieve(&self, batch_id: &str) -> Result<BatchView, ApiError> {
-        self.json(self.get(&format!("/batches/{}", segment(batch_id)?), &[])).await
+        self.json(self.get(&format!("/batches/{}", segment(batch_id)?), &[]))
+            .await
     }
 
     async fn list(&self, after: Option<&str>) -> Result<Page<BatchView>, ApiError> {
@@ -127,7 +140,8 @@ impl BatchApi for ServerBatches {
 
     async fn cancel(&self, batch_id: &str) -> Result<BatchView, ApiError> {
         let path = format!("/batches/{}/cancel", segment(batch_id)?);
-        self.json(self.requests.factory(Method::POST, &path, &[], None)).await
+        self.json(self.requests.factory(Method::POST, &path, &[], None))
+            .await
     }
 
     async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
@@ -159,7 +173,9 @@ fn segment(id: &str) -> Result<&str, ApiError> {
     if !id.is_empty() && id.bytes().all(plain) && !id.starts_with('.') {
         return Ok(id);
     }
-    Err(protocol("the server gave an id that cannot stand in a URL".to_owned()))
+    Err(protocol(
+        "the server gave an id that cannot stand in a URL".to_owned(),
+    ))
 }
 
 /// A multipart form (RFC 7578) with the purpose and the file. It is one piece in memory, so that an attempt can repeat it
@@ -167,18 +183,25 @@ fn segment(id: &str) -> Result<&str, ApiError> {
 fn form(filename: &str, jsonl: &[u8]) -> Result<(HeaderValue, Bytes), ApiError> {
     let boundary = format!("thrifty-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
     let mut body = BytesMut::with_capacity(jsonl.len() + 512);
-    body.put(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n").as_bytes());
-    let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{filename}\"\r\n");
+    body.put(
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n")
+            .as_bytes(),
+    );
+    let head =
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{filename}\"\r\n");
     body.put(head.as_bytes());
     body.put(&b"Content-Type: application/jsonl\r\n\r\n"[..]);
     body.put(jsonl);
     body.put(format!("\r\n--{boundary}--\r\n").as_bytes());
     let content_type = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"));
-    Ok((content_type.map_err(|error| protocol(error.to_string()))?, body.freeze()))
+    Ok((
+        content_type.map_err(|error| protocol(error.to_string()))?,
+        body.freeze(),
+    ))
 }
 
 fn protocol(message: String) -> ApiError {
-    ApiError::new(ErrorKind::Protocol, message).with_effect(Effect::Unknown)
+    ApiError::new(ErrorKind::Protocol, Effect::Unknown, message)
 }
 
 fn transport_error(error: &OpenAIError) -> ApiError {
@@ -188,6 +211,10 @@ fn transport_error(error: &OpenAIError) -> ApiError {
         error if is_transient(error) => ErrorKind::Connection,
         _ => ErrorKind::Invalid,
     };
-    let effect = if may_have_had_effect(error) { Effect::Unknown } else { Effect::None };
-    ApiError::new(kind, describe(error)).with_effect(effect)
+    let effect = if may_have_had_effect(error) {
+        Effect::Unknown
+    } else {
+        Effect::None
+    };
+    ApiError::new(kind, effect, describe(error))
 }

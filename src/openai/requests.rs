@@ -29,7 +29,10 @@ impl<C: Config> Origin for C {
     }
 
     fn query(&self) -> Vec<(String, String)> {
-        Config::query(self).into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        Config::query(self)
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
     }
 }
 
@@ -51,7 +54,10 @@ impl Requests {
         body: Option<(HeaderValue, Bytes)>,
     ) -> HttpRequestFactory {
         let (origin, path) = (Arc::clone(&self.0), path.to_owned());
-        let query: Vec<_> = query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let query: Vec<_> = query
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         HttpRequestFactory::new(move || {
             let request = build(&*origin, &method, &path, &query, body.as_ref());
             async move { request }
@@ -66,7 +72,8 @@ fn build(
     query: &[(String, String)],
     body: Option<&(HeaderValue, Bytes)>,
 ) -> Result<reqwest::Request, OpenAIError> {
-    let wrong = |what: &dyn fmt::Display| OpenAIError::InvalidArgument(format!("the base URL is not one: {what}"));
+    let wrong =
+        |what: &dyn fmt::Display| OpenAIError::InvalidArgument(format!("the base URL is not one: {what}"));
     let mut url = Url::from_str(&origin.url(path)).map_err(|error| wrong(&error))?;
     let own = origin.query();
     if !own.is_empty() || !query.is_empty() {

@@ -1,7 +1,6 @@
 //! Sending with retries: what is tried again, when, and what may have been billed.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -117,7 +116,9 @@ impl RetryPolicy {
 
     /// A random wait before the next attempt, `sent` having been made.
     fn backoff(&self, sent: u32) -> Duration {
-        let doubled = self.base_delay.saturating_mul(1_u32.checked_shl(sent - 1).unwrap_or(u32::MAX));
+        let doubled = self
+            .base_delay
+            .saturating_mul(1_u32.checked_shl(sent - 1).unwrap_or(u32::MAX));
         let most = u64::try_from(doubled.min(self.max_delay).as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(fastrand::u64(0..=most))
     }
@@ -135,7 +136,11 @@ enum Repeat {
 /// An answer. A body that is metered was read within the attempt, so that a broken one is retried.
 pub(crate) enum Reply {
     /// The whole answer.
-    Whole { status: StatusCode, headers: HeaderMap, body: Bytes },
+    Whole {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+    },
     /// An answer whose body is still to be read: a stream, or of an endpoint that is not metered.
     Open(reqwest::Response),
 }
@@ -159,7 +164,11 @@ impl Reply {
     pub(crate) fn into_response(self) -> reqwest::Response {
         match self {
             Self::Open(response) => response,
-            Self::Whole { status, headers, body } => {
+            Self::Whole {
+                status,
+                headers,
+                body,
+            } => {
                 let mut response = http::Response::new(reqwest::Body::from(body));
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
@@ -198,7 +207,9 @@ impl Sender {
         mut on_attempt: impl FnMut() + Send,
     ) -> Exchange {
         let repeat = match *first.method() {
-            Method::POST if first.url().path().trim_end_matches('/').ends_with("/batches") => Repeat::OnlyWithoutEffect,
+            Method::POST if first.url().path().trim_end_matches('/').ends_with("/batches") => {
+                Repeat::OnlyWithoutEffect
+            }
             _ => Repeat::Freely,
         };
         let end = Instant::now() + self.policy.total_timeout;
@@ -209,17 +220,29 @@ impl Sender {
                 Some(request) => request,
                 None => match rebuild.build().await {
                     Ok(request) => request,
-                    Err(error) => return Exchange { result: Err(error), lost },
+                    Err(error) => {
+                        return Exchange {
+                            result: Err(error),
+                            lost,
+                        };
+                    }
                 },
             };
             sent += 1;
             on_attempt();
-            let limit = self.policy.attempt_timeout.min(end.saturating_duration_since(Instant::now()));
+            let limit = self
+                .policy
+                .attempt_timeout
+                .min(end.saturating_duration_since(Instant::now()));
             let result = match tokio::time::timeout(limit, self.attempt(request, rebuild, read_body)).await {
                 Ok(result) => result,
-                Err(_) => Err(OpenAIError::Boxed(Box::new(AttemptError::TimedOut { after: limit }))),
+                Err(_) => Err(OpenAIError::Boxed(Box::new(AttemptError::TimedOut {
+                    after: limit,
+                }))),
             };
-            let wait = (sent < self.policy.max_attempts.get()).then(|| self.wait_after(&result, repeat, sent)).flatten();
+            let wait = (sent < self.policy.max_attempts.get())
+                .then(|| self.wait_after(&result, repeat, sent))
+                .flatten();
             let Some(wait) = wait.filter(|wait| Instant::now() + *wait < end) else {
                 return Exchange { result, lost };
             };
@@ -247,7 +270,11 @@ impl Sender {
         if failed || (read_body && !is_event_stream(response.headers())) {
             let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
             let body = response.bytes().await.map_err(OpenAIError::Reqwest)?;
-            return Ok(Reply::Whole { status, headers, body });
+            return Ok(Reply::Whole {
+                status,
+                headers,
+                body,
+            });
         }
         Ok(Reply::Open(response))
     }
@@ -300,8 +327,13 @@ pub(crate) enum AttemptError {
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    content_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+    let content_type = headers
+        .get(http::header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes)
+        .unwrap_or_default();
+    content_type
+        .get(..17)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Whether waiting may turn this status into an answer. A used-up quota is no rate limit, though both are 429.
@@ -318,7 +350,12 @@ fn status_may_pass(status: StatusCode, reply: &Reply) -> bool {
 
 /// Reads `retry-after-ms`, or `Retry-After` in seconds or as an HTTP date (RFC 9110, section 10.2.3).
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
     if let Some(millis) = text("retry-after-ms").and_then(whole_part) {
         return Some(Duration::from_millis(millis));
     }
@@ -326,7 +363,9 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     if let Some(seconds) = whole_part(value) {
         return Some(Duration::from_secs(seconds));
     }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let date = jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(value)
+        .ok()?;
     Some(Timestamp::from_unix_millis(date.as_millisecond()).saturating_since(now))
 }
 
@@ -334,27 +373,39 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
 fn whole_part(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let whole: u64 = whole.parse().ok()?;
-    fraction.bytes().all(|byte| byte.is_ascii_digit()).then(|| {
-        whole.saturating_add(u64::from(fraction.bytes().any(|byte| byte != b'0')))
-    })
+    fraction
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| whole.saturating_add(u64::from(fraction.bytes().any(|byte| byte != b'0'))))
 }
 
 /// Whether an error of the transport may pass.
 pub(crate) fn is_transient(error: &OpenAIError) -> bool {
     match error {
         OpenAIError::Reqwest(error) => {
-            error.is_connect() || error.is_timeout() || error.is_body() || error.is_decode() || error.is_request()
+            error.is_connect()
+                || error.is_timeout()
+                || error.is_body()
+                || error.is_decode()
+                || error.is_request()
         }
-        OpenAIError::Boxed(error) => source_of::<AttemptError>(&**error).is_some()
-            || source_of::<io::Error>(&**error).is_some()
-            || source_of::<reqwest::Error>(&**error).is_some(),
+        OpenAIError::Boxed(error) => {
+            source_of::<AttemptError>(&**error).is_some()
+                || source_of::<io::Error>(&**error).is_some()
+                || source_of::<reqwest::Error>(&**error).is_some()
+        }
         _ => false,
     }
 }
 
 /// Whether a request without an answer may still have reached the server.
 pub(crate) fn may_have_had_effect(error: &OpenAIError) -> bool {
-    let refused = |error: &io::Error| matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+    let refused = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+        )
+    };
     match error {
         OpenAIError::Reqwest(error) => !error.is_connect() && !error.is_builder(),
         OpenAIError::Boxed(error) => {
@@ -368,7 +419,14 @@ pub(crate) fn may_have_had_effect(error: &OpenAIError) -> bool {
 
 /// Finds an error of a type in a chain of sources.
 fn source_of<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// Says what happened without the URL, whose query may hold a key.

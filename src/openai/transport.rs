@@ -78,7 +78,10 @@ impl fmt::Debug for Transport {
 
 /// Erases the service's type at the boundary, so that nothing above is generic over it.
 trait Carry: Send + Sync {
-    fn carry(&self, request: HttpRequestFactory) -> BoxFuture<'static, Result<reqwest::Response, OpenAIError>>;
+    fn carry(
+        &self,
+        request: HttpRequestFactory,
+    ) -> BoxFuture<'static, Result<reqwest::Response, OpenAIError>>;
     fn name(&self) -> &'static str;
 }
 
@@ -90,7 +93,10 @@ where
     S::Future: Send + 'static,
     S::Error: Into<OpenAIError> + Send + Sync + 'static,
 {
-    fn carry(&self, request: HttpRequestFactory) -> BoxFuture<'static, Result<reqwest::Response, OpenAIError>> {
+    fn carry(
+        &self,
+        request: HttpRequestFactory,
+    ) -> BoxFuture<'static, Result<reqwest::Response, OpenAIError>> {
         let service = self.0.clone();
         Box::pin(async move { service.oneshot(request).await.map_err(Into::into) })
     }

@@ -54,6 +54,8 @@ impl<A: Router, B: Router> Router for OrElse<A, B> {
     }
 
     fn reference_model(&self) -> Option<&ModelId> {
-        self.first.reference_model().or_else(|| self.other.reference_model())
+        self.first
+            .reference_model()
+            .or_else(|| self.other.reference_model())
     }
 }

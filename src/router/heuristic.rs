@@ -49,7 +49,11 @@ pub struct HeuristicRouter {
 impl HeuristicRouter {
     /// Takes the cheap and the strong model.
     pub fn new(cheap: impl Into<ModelId>, strong: impl Into<ModelId>) -> Self {
-        Self { tiers: Tiers::new(cheap.into(), strong.into()), rules: Vec::new(), threshold: 3 }
+        Self {
+            tiers: Tiers::new(cheap.into(), strong.into()),
+            rules: Vec::new(),
+            threshold: 3,
+        }
     }
 
     /// Adds a rule. The first rule that applies decides.
@@ -85,22 +89,34 @@ enum When {
 impl Rule {
     /// Applies to calls of this feature.
     pub fn feature(feature: impl Into<Arc<str>>, tier: Tier) -> Self {
-        Self { when: When::Feature(feature.into()), tier }
+        Self {
+            when: When::Feature(feature.into()),
+            tier,
+        }
     }
 
     /// Applies to calls with this tag.
     pub fn tag(key: impl Into<Arc<str>>, value: impl Into<Arc<str>>, tier: Tier) -> Self {
-        Self { when: When::Tag(key.into(), value.into()), tier }
+        Self {
+            when: When::Tag(key.into(), value.into()),
+            tier,
+        }
     }
 
     /// Applies if the first 4 kB of the latest user message contain this phrase, in any ASCII case.
     pub fn phrase(phrase: impl AsRef<str>, tier: Tier) -> Self {
-        Self { when: When::Phrase(phrase.as_ref().to_ascii_lowercase().into()), tier }
+        Self {
+            when: When::Phrase(phrase.as_ref().to_ascii_lowercase().into()),
+            tier,
+        }
     }
 
     /// Applies to requests that bring tools.
     pub const fn tools(tier: Tier) -> Self {
-        Self { when: When::Tools, tier }
+        Self {
+            when: When::Tools,
+            tier,
+        }
     }
 
     fn applies(&self, request: &RouteRequest<'_>, text: Option<&str>) -> bool {
@@ -132,15 +148,27 @@ impl Router for HeuristicRouter {
             return Ok(Route::keep());
         }
         let text = request.latest_user_text();
-        if let Some(rule) = self.rules.iter().find(|rule| rule.applies(request, text.as_deref())) {
+        if let Some(rule) = self
+            .rules
+            .iter()
+            .find(|rule| rule.applies(request, text.as_deref()))
+        {
             return Ok(self.tiers.choose(request, rule.tier, rule));
         }
         let Some(text) = text else {
             return Ok(self.tiers.choose(request, Tier::Strong, "no user text to judge"));
         };
         let score = Score::of(&text);
-        let tier = if score.points() >= self.threshold { Tier::Strong } else { Tier::Cheap };
-        Ok(self.tiers.choose(request, tier, format_args!("{score}, strong from {}", self.threshold)))
+        let tier = if score.points() >= self.threshold {
+            Tier::Strong
+        } else {
+            Tier::Cheap
+        };
+        Ok(self.tiers.choose(
+            request,
+            tier,
+            format_args!("{score}, strong from {}", self.threshold),
+        ))
     }
 
     fn reference_model(&self) -> Option<&ModelId> {
@@ -150,8 +178,20 @@ impl Router for HeuristicRouter {
 
 /// Words that ask for more than recall, in lower case.
 const REASONING: [&[u8]; 14] = [
-    b"prove", b"derive", b"why", b"step by step", b"compare", b"analyze", b"analyse", b"design", b"optimize",
-    b"debug", b"refactor", b"explain how", b"trade-off", b"calculate",
+    b"prove",
+    b"derive",
+    b"why",
+    b"step by step",
+    b"compare",
+    b"analyze",
+    b"analyse",
+    b"design",
+    b"optimize",
+    b"debug",
+    b"refactor",
+    b"explain how",
+    b"trade-off",
+    b"calculate",
 ];
 
 /// The signs found in a text, and the points they are worth.
@@ -168,8 +208,10 @@ impl Score {
     /// Reads the text once.
     fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let mut score =
-            Self { length: u32::from(bytes.len() > 400) + u32::from(bytes.len() > 1_600), ..Self::default() };
+        let mut score = Self {
+            length: u32::from(bytes.len() > 400) + u32::from(bytes.len() > 1_600),
+            ..Self::default()
+        };
         let (mut code, mut formula, mut parts) = (0_u32, 0_u32, 0_u32);
         let (mut previous, mut line_start) = (b'\n', true);
         for (at, byte) in bytes.iter().copied().enumerate() {
@@ -177,9 +219,13 @@ impl Score {
             match byte {
                 b'`' if rest().starts_with(b"```") => code += 3,
                 b'{' | b'}' | b';' => code += 1,
-                b'=' | b'^' | b'*' | b'+' | b'/' if previous.is_ascii_digit() || previous == b' ' => formula += 1,
+                b'=' | b'^' | b'*' | b'+' | b'/' if previous.is_ascii_digit() || previous == b' ' => {
+                    formula += 1
+                }
                 b'\\' if rest().starts_with(b"\\frac") || rest().starts_with(b"\\sum") => formula += 3,
-                0xE2 if rest().starts_with("∑".as_bytes()) || rest().starts_with("∫".as_bytes()) => formula += 3,
+                0xE2 if rest().starts_with("∑".as_bytes()) || rest().starts_with("∫".as_bytes()) => {
+                    formula += 3
+                }
                 b'?' => parts += 1,
                 b'-' | b'*' | b'0'..=b'9' if line_start => parts += 1,
                 b'a'..=b'z' | b'A'..=b'Z' if !previous.is_ascii_alphabetic() && score.reasoning < 2 => {
@@ -202,7 +248,10 @@ impl Score {
 }
 
 fn starts_a_reasoning_word(text: &[u8]) -> bool {
-    REASONING.iter().any(|word| text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word)))
+    REASONING.iter().any(|word| {
+        text.get(..word.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+    })
 }
 
 impl fmt::Display for Score {
@@ -239,6 +288,9 @@ mod tests {
 
     #[test]
     fn the_reason_shows_the_signs() {
-        assert_eq!(Score::of("Why? And why? Or why?").to_string(), "3 points (reasoning words 2, several parts 1)");
+        assert_eq!(
+            Score::of("Why? And why? Or why?").to_string(),
+            "3 points (reasoning words 2, several parts 1)"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Routers choose the model for a request. They read it, answer with a [`Route`], and send nothing.
 //!
-//! | router | asks the cheaper model when | 
+//! | router | asks the cheaper model when |
 //! |---|---|
 //! | [`FixedRouter`] | always, whatever model was named |
 //! | [`TokenCountRouter`] | the request is short |
@@ -99,7 +99,9 @@ pub struct RouteError {
 impl RouteError {
     /// Takes what went wrong.
     pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { source: source.into() }
+        Self {
+            source: source.into(),
+        }
     }
 }
 

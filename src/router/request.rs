@@ -79,14 +79,14 @@ impl<'a> RouteRequest<'a> {
         requested_model: ModelId,
         facts: &'a Facts,
     ) -> Self {
-        let (low, high) = facts.tokens.bounds(endpoint, &view);
+        let (low, _) = facts.tokens.bounds(endpoint, &view);
         Self {
             endpoint,
             requested_model,
             attribution: Cow::Owned(Attribution::default()),
             within: None,
             at: Timestamp::from_unix_millis(0),
-            needs: Needs::of(endpoint, &view).with_input_tokens(low, high),
+            needs: Needs::of(endpoint, &view).with_input_tokens(low),
             view,
             facts,
         }
@@ -220,7 +220,9 @@ fn latest_user_text(messages: &RawValue) -> Option<Cow<'_, str>> {
     let parts: Vec<Part<'_>> = serde_json::from_str(content.get()).ok()?;
     let mut texts = parts.iter().filter_map(|part| beginning_of(part.text?));
     let first = texts.next()?;
-    let Some(second) = texts.next() else { return Some(first) };
+    let Some(second) = texts.next() else {
+        return Some(first);
+    };
     let mut all = first.into_owned();
     for text in std::iter::once(second).chain(texts) {
         if all.len() >= TEXT_LIMIT {
@@ -229,7 +231,7 @@ fn latest_user_text(messages: &RawValue) -> Option<Cow<'_, str>> {
         all.push('\n');
         all.push_str(&text);
     }
-    all.truncate(all.floor_char_boundary(TEXT_LIMIT));
+    all.truncate(wire::beginning(&all, TEXT_LIMIT).len());
     Some(Cow::Owned(all))
 }
 
@@ -239,14 +241,16 @@ fn beginning_of(value: &RawValue) -> Option<Cow<'_, str>> {
     if inner.len() <= TEXT_LIMIT {
         return wire::string(value);
     }
-    let kept = inner.get(..inner.floor_char_boundary(TEXT_LIMIT))?;
+    let kept = wire::beginning(inner, TEXT_LIMIT);
     if !kept.contains('\\') {
         return Some(Cow::Borrowed(kept));
     }
     // The cut may lie inside an escape; the longest, a pair of surrogates, has twelve bytes.
     (0..12).find_map(|back| {
         let kept = kept.get(..kept.len().checked_sub(back)?)?;
-        serde_json::from_str::<String>(&format!("\"{kept}\"")).ok().map(Cow::Owned)
+        serde_json::from_str::<String>(&format!("\"{kept}\""))
+            .ok()
+            .map(Cow::Owned)
     })
 }
 
@@ -272,12 +276,19 @@ mod tests {
             {"role": "user", "content": [{"type": "text", "text": "last"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "one"}]},
             {"role": "tool", "content": "17"},
         ]});
-        assert_eq!(text(&Endpoint::ChatCompletions, &body).as_deref(), Some("last\none"));
+        assert_eq!(
+            text(&Endpoint::ChatCompletions, &body).as_deref(),
+            Some("last\none")
+        );
         let plain = json!({"model": "m", "input": "hi \"you\""});
         assert_eq!(text(&Endpoint::Responses, &plain).as_deref(), Some("hi \"you\""));
         let items = json!({"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]});
         assert_eq!(text(&Endpoint::Responses, &items).as_deref(), Some("hi"));
-        for none in [json!({"model": "m"}), json!({"messages": 3}), json!({"messages": [{"role": "user", "content": null}]})] {
+        for none in [
+            json!({"model": "m"}),
+            json!({"messages": 3}),
+            json!({"messages": [{"role": "user", "content": null}]}),
+        ] {
             assert_eq!(text(&Endpoint::ChatCompletions, &none), None);
         }
     }

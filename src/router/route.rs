@@ -31,12 +31,20 @@ pub struct Route {
 impl Route {
     /// Asks this model.
     pub fn to(model: impl Into<ModelId>) -> Self {
-        Self { model: Some(model.into()), fallbacks: Vec::new(), reason: None }
+        Self {
+            model: Some(model.into()),
+            fallbacks: Vec::new(),
+            reason: None,
+        }
     }
 
     /// Asks the model that was requested.
     pub const fn keep() -> Self {
-        Self { model: None, fallbacks: Vec::new(), reason: None }
+        Self {
+            model: None,
+            fallbacks: Vec::new(),
+            reason: None,
+        }
     }
 
     /// Says why, for a person to read. It is stored with the ledger entry: put no prompt text into it.
@@ -93,7 +101,12 @@ pub struct RouteOutcome<'a> {
 
 impl<'a> RouteOutcome<'a> {
     /// Makes an outcome of which only these parts are known.
-    pub const fn new(op_id: OpId, endpoint: &'a Endpoint, attribution: &'a Attribution, cost: &'a Cost) -> Self {
+    pub const fn new(
+        op_id: OpId,
+        endpoint: &'a Endpoint,
+        attribution: &'a Attribution,
+        cost: &'a Cost,
+    ) -> Self {
         Self {
             op_id,
             endpoint,

@@ -35,8 +35,10 @@ impl Tiers {
     /// Whether a request is theirs to route: chat or responses, and for one of the two models or any.
     pub(super) fn apply_to(&self, request: &RouteRequest<'_>) -> bool {
         let asked = request.requested_model();
-        matches!(request.endpoint(), Endpoint::ChatCompletions | Endpoint::Responses)
-            && (request.is_auto() || *asked == self.strong || *asked == self.cheap)
+        matches!(
+            request.endpoint(),
+            Endpoint::ChatCompletions | Endpoint::Responses
+        ) && (request.is_auto() || *asked == self.strong || *asked == self.cheap)
     }
 
     /// Routes to the tier that is wanted, unless its model cannot serve the request or is dearer than the one asked for.
@@ -50,7 +52,11 @@ impl Tiers {
             Ok(()) if self.may_replace(request, model) => Route::to(model).because(why.to_string()),
             Ok(()) => Route::to(asked).because(format!("{why}; {model} may cost more than asked for")),
             Err(unfit) => {
-                let next = if self.may_replace(request, other) { other } else { asked };
+                let next = if self.may_replace(request, other) {
+                    other
+                } else {
+                    asked
+                };
                 Route::to(next).because(format!("{why}; {model}: {unfit}"))
             }
         }

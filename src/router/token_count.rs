@@ -31,7 +31,11 @@ pub struct TokenCountRouter {
 impl TokenCountRouter {
     /// Takes the cheap and the strong model.
     pub fn new(cheap: impl Into<ModelId>, strong: impl Into<ModelId>) -> Self {
-        Self { tiers: Tiers::new(cheap.into(), strong.into()), max_input: 2_000, max_output: None }
+        Self {
+            tiers: Tiers::new(cheap.into(), strong.into()),
+            max_input: 2_000,
+            max_output: None,
+        }
     }
 
     /// Sets how many input tokens the cheap model gets at most.
@@ -55,17 +59,26 @@ impl Router for TokenCountRouter {
         if !self.tiers.apply_to(request) {
             return Ok(Route::keep());
         }
-        let long_output =
-            self.max_output.filter(|max| request.output_limit().is_none_or(|limit| limit > *max));
+        let long_output = self
+            .max_output
+            .filter(|max| request.output_limit().is_none_or(|limit| limit > *max));
         if let Some(max) = long_output {
             let why = format_args!("output not limited to {max} tokens").to_string();
             return Ok(self.tiers.choose(request, Tier::Strong, why));
         }
         let max = self.max_input;
         Ok(match request.exceeds(max) {
-            Some(false) => self.tiers.choose(request, Tier::Cheap, format_args!("input of at most {max} tokens")),
-            Some(true) => self.tiers.choose(request, Tier::Strong, format_args!("input over {max} tokens")),
-            None => self.tiers.choose(request, Tier::Strong, "input of unknown length"),
+            Some(false) => self.tiers.choose(
+                request,
+                Tier::Cheap,
+                format_args!("input of at most {max} tokens"),
+            ),
+            Some(true) => self
+                .tiers
+                .choose(request, Tier::Strong, format_args!("input over {max} tokens")),
+            None => self
+                .tiers
+                .choose(request, Tier::Strong, "input of unknown length"),
         })
     }
 

@@ -93,6 +93,13 @@ impl TokenCounter {
         }
     }
 
+    /// Whether both vocabularies are loaded.
+    pub fn is_warm(&self) -> bool {
+        [Encoding::Cl100k, Encoding::O200k]
+            .into_iter()
+            .all(Encoding::is_loaded)
+    }
+
     /// Counts a text on its own, without what frames it in a request.
     pub fn count_text(&self, model: &str, text: &str) -> Count {
         let mut meter = Meter::counting(Facts::of(model));
@@ -124,9 +131,7 @@ impl TokenCounter {
     /// # Cancellation
     /// A count that has begun on another thread runs to its end; nobody sees its result.
     pub async fn count_request_bytes(&self, endpoint: Endpoint, body: Bytes) -> Count {
-        let is_loaded = [Encoding::Cl100k, Encoding::O200k]
-            .into_iter()
-            .all(Encoding::is_loaded);
+        let is_loaded = self.is_warm();
         if let (true, Ok(runtime)) = (
             body.len() > LONGEST_INLINE || !is_loaded,
             tokio::runtime::Handle::try_current(),

@@ -41,6 +41,12 @@ pub fn is_null(value: &RawValue) -> bool {
     value.get() == "null"
 }
 
+/// Returns at most so many bytes of a text's beginning, cut between characters.
+pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
+}
+
 /// Reads a member that counts as present even if it is `null`; serde would drop it.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     serde::Deserialize::deserialize(deserializer).map(Some)
