@@ -18,6 +18,8 @@ mod openai;
 pub mod pricing;
 pub mod report;
 pub mod router;
+#[cfg(feature = "simulator")]
+pub mod simulator;
 mod storage;
 pub mod tokens;
 mod usage;

@@ -272,7 +272,7 @@ impl<T> Enqueue<T> {
     async fn run(self) -> Result<BatchHandle<T>, BatchError> {
         let shared = self.shared;
         let now = shared.clock.now();
-        let line::Checked { model, body } = line::check(&self.endpoint, self.body?, &shared.policy)?;
+        let line::Checked { model, body } = line::check(&self.endpoint, &self.body?, &shared.policy)?;
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(InvalidRequest::DeadlinePassed.into());
         }

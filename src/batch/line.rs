@@ -24,7 +24,7 @@ pub(super) struct Checked {
 /// Checks a body as the server would, since one line that it refuses fails the whole file.
 pub(super) fn check(
     endpoint: &Endpoint,
-    body: Bytes,
+    body: &Bytes,
     policy: &BatchPolicy,
 ) -> Result<Checked, InvalidRequest> {
     if !endpoint.is_metered() {
@@ -32,8 +32,8 @@ pub(super) fn check(
         return Err(InvalidRequest::Endpoint { endpoint });
     }
     let unreadable = |reason: String| InvalidRequest::Unreadable { reason };
-    std::str::from_utf8(&body).map_err(|error| unreadable(error.to_string()))?;
-    let view = RequestView::read(&body).map_err(|error| unreadable(error.to_string()))?;
+    std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
+    let view = RequestView::read(body).map_err(|error| unreadable(error.to_string()))?;
     let model = view.model_name().ok_or(InvalidRequest::NoModel)?;
     if view.is_stream() {
         return Err(InvalidRequest::Stream);
@@ -46,14 +46,14 @@ pub(super) fn check(
         let limit = MAX_EMBEDDING_INPUTS;
         return Err(InvalidRequest::TooManyInputs { inputs, limit });
     }
-    let (bytes, limit) = (size(&body), policy.max_bytes);
+    let (bytes, limit) = (size(body), policy.max_bytes);
     if bytes > limit {
         return Err(InvalidRequest::TooLarge { bytes, limit });
     }
     let model = ModelId::new(model.into_owned());
     Ok(Checked {
         model,
-        body: on_one_line(&body),
+        body: on_one_line(body),
     })
 }
 
@@ -154,7 +154,7 @@ mod tests {
 
     fn checked(body: &str) -> Result<Checked, InvalidRequest> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        check(&Endpoint::ChatCompletions, body, &BatchPolicy::default())
+        check(&Endpoint::ChatCompletions, &body, &BatchPolicy::default())
     }
 
     #[test]
@@ -177,9 +177,9 @@ mod tests {
             );
         }
         let body = Bytes::from_static(b"{\"model\":\"a\",\"x\":\"\xff\"}");
-        assert!(check(&Endpoint::Responses, body, &BatchPolicy::default()).is_err());
+        assert!(check(&Endpoint::Responses, &body, &BatchPolicy::default()).is_err());
         let body = Bytes::from_static(b"{\"model\":\"a\"}");
-        let other = check(&Endpoint::from("POST /images"), body, &BatchPolicy::default());
+        let other = check(&Endpoint::from("POST /images"), &body, &BatchPolicy::default());
         assert!(matches!(other, Err(InvalidRequest::Endpoint { .. })));
     }
 
