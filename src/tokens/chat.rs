@@ -68,18 +68,17 @@ impl<'c, 'm> Walk<'c, 'm> {
             self.unpublished(4, (3, 8))?;
             self.meter.text(&text)?;
             self.has_system = true;
-        } else if let Some(items) = view.instructions.and_then(|raw| present(Some(raw))) {
+        } else if let Some(items) = present(view.instructions) {
             self.each(items, Self::message)?;
         }
-        match view.input.and_then(|raw| present(Some(raw))) {
-            Some(input) => match wire::string(input) {
+        if let Some(input) = present(view.input) {
+            match wire::string(input) {
                 Some(text) => {
                     self.unpublished(4, (3, 8))?;
                     self.meter.text(&text)?;
                 }
                 None => self.each(input, Self::item)?,
-            },
-            None => {}
+            }
         }
         self.tools(present(view.tools))?;
         view.text.map_or(Flow::Continue(()), |format| self.schema(format))

@@ -65,7 +65,7 @@ pub(super) enum Known {
 
 /// Families by the start of the id, the longer before the shorter. From tiktoken's `model.py`, and for the framing
 /// from section 6 of OpenAI's cookbook "How to count tokens with tiktoken", which tells it for the families of 3.5, 4
-/// and 4o; 4.1 and 4.5 kept it.
+/// and 4o; 4.1 and 4.5 are taken to be framed like 4o.
 const FAMILIES: &[(&str, Encoding, Known)] = &[
     ("chatgpt-4o", Encoding::O200k, Known::Published),
     ("gpt-4o", Encoding::O200k, Known::Published),

@@ -69,8 +69,8 @@ pub(super) struct Images {
 }
 
 impl Images {
-    pub(super) fn with(&self, family: Arc<str>, rule: ImageRule) -> Self {
-        let others = self.own.iter().filter(|(name, _)| *name != family).cloned();
+    pub(super) fn with(&self, family: &Arc<str>, rule: ImageRule) -> Self {
+        let others = self.own.iter().filter(|(name, _)| name != family).cloned();
         Self {
             own: others.chain([(family.clone(), rule)]).collect(),
         }
@@ -248,8 +248,8 @@ mod tests {
         assert_eq!(images.rule("gpt-5.2"), None);
         let own = ImageRule::Patches { per_mille: 1_200 };
         let images = images
-            .with("gpt-5-mini".into(), ImageRule::Tiles { base: 1, tile: 1 })
-            .with("gpt-5-mini".into(), own);
+            .with(&"gpt-5-mini".into(), ImageRule::Tiles { base: 1, tile: 1 })
+            .with(&"gpt-5-mini".into(), own);
         assert_eq!(images.rule("gpt-5-mini-2025-08-07"), Some(own));
         assert_eq!(
             images.rule("gpt-5"),

@@ -11,11 +11,19 @@ pub(super) type Flow = ControlFlow<()>;
 
 /// What one call may tokenize: bytes of ordinary text. What comes after is bounded.
 ///
-/// Ordinary text takes 35 to 60 ns a byte on a machine of 2024, so that this is at most half a second.
+/// Prose takes 25 to 35 ns a byte, the densest text that is tokenized in full 100, so that this is less than half a
+/// second (measured by `benches/tokens.rs`).
 pub(super) const WORK: u64 = 4 * 1024 * 1024;
 
 /// What a byte of a part counts that is longer than cuts would have made it.
 const DEAR: u64 = 4;
+
+/// How many bytes of dense text one call tokenizes in full, dense being more than a token for two bytes. Hashes and base64
+/// are, at three times the cost of prose a byte; prose and code are not.
+const DENSE: u64 = 128 * 1024;
+
+/// How many parts are guessed, once there was more than that, for each that is tokenized.
+const SKIPPED: u8 = 3;
 
 /// What the call for a part costs whatever its length, in bytes of ordinary text.
 const CALL: u64 = 16;
@@ -36,6 +44,8 @@ pub(super) struct Meter {
     seen: u64,
     work: u64,
     tokenized: (u64, u64),
+    dense: u64,
+    skip: u8,
 }
 
 impl Meter {
@@ -63,6 +73,8 @@ impl Meter {
             seen: 0,
             work: WORK,
             tokenized: (0, 0),
+            dense: 0,
+            skip: 0,
         }
     }
 
@@ -134,14 +146,13 @@ impl Meter {
         let rest = parts.rest();
         if self.work == 0 && !rest.is_empty() {
             *parts = Parts::of("");
-            let (bytes, tokens) = self.tokenized;
-            let guess = u128::from(length(rest)) * u128::from(tokens) / u128::from(bytes.max(1));
-            return Some((
-                by_length(rest, u64::try_from(guess).unwrap_or(u64::MAX)),
-                length(rest),
-            ));
+            return Some((at_rate(rest, self.tokenized), length(rest)));
         }
         let (text, count) = match parts.next()? {
+            Part::Short(text) if self.skip > 0 && text.len() >= cut::PART => {
+                self.skip -= 1;
+                (text, at_rate(text, self.tokenized))
+            }
             Part::Short(text) => (text, self.tokenize(text)),
             Part::Stretch(text) => (text, self.sample(text)),
         };
@@ -159,6 +170,10 @@ impl Meter {
         };
         self.tokenized.0 += bytes;
         self.tokenized.1 += tokens;
+        if tokens > bytes / 2 && text.len() >= cut::PART {
+            self.dense += bytes;
+            self.skip = if self.dense > DENSE { SKIPPED } else { 0 };
+        }
         match self.facts.vocabulary {
             Known::Published => Count::exact(tokens),
             Known::Assumed => Count::estimated(tokens, tokens / 2, tokens.saturating_mul(2).min(bytes)),
@@ -178,9 +193,14 @@ impl Meter {
             tokens += self.facts.encoding.count(piece).unwrap_or(length(piece));
         }
         self.work = self.work.saturating_sub(bytes);
-        let guess = u128::from(length(text)) * u128::from(tokens) / u128::from(bytes.max(1));
-        by_length(text, u64::try_from(guess).unwrap_or(u64::MAX))
+        at_rate(text, (bytes, tokens))
     }
+}
+
+/// Guesses a text from another one, of which bytes and tokens are known.
+fn at_rate(text: &str, (bytes, tokens): (u64, u64)) -> Count {
+    let guess = u128::from(length(text)) * u128::from(tokens) / u128::from(bytes.max(1));
+    by_length(text, u64::try_from(guess).unwrap_or(u64::MAX))
 }
 
 /// What a text is between by its length alone, whatever the vocabulary merges: no token is longer than

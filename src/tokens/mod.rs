@@ -5,15 +5,14 @@
 //!
 //! - **Safety.** The tokenizer alone panics on a million spaces and takes 17 s for 10 MB of random letters. Here a text
 //!   is cut where that changes no count; a stretch of more than 8 kB without such a place is sampled and bounded. One
-//!   call tokenizes 4 MB at most (the input of the longest context windows, and half a second of CPU), and bounds the
-//!   rest.
+//!   call tokenizes 4 MB at most (the input of the longest context windows, and half a second of CPU), of more than
+//!   128 kB of hashes or base64 every fourth kilobyte, and bounds the rest.
 //! - **Requests.** Messages, tool calls, tools, schemas, images, of chat completions, responses and embeddings.
 //! - **Honesty.** A [`Count`] says what it lies between and how sure it is.
 //!
 //! Special tokens in a text, such as `<|endoftext|>`, are counted as the ordinary text that they are to the API.
 //!
-//! The vocabularies are loaded on first use, which takes about 150 ms and some tens of MB for each; see
-//! [`TokenCounter::warm_up`].
+//! A vocabulary is loaded on first use: 60 to 130 ms of CPU and 30 to 50 MB each; see [`TokenCounter::warm_up`].
 
 mod bounds;
 mod chat;
@@ -80,7 +79,7 @@ impl TokenCounter {
     #[must_use]
     pub fn with_image_rule(self, family: impl Into<Arc<str>>, rule: ImageRule) -> Self {
         Self {
-            images: self.images.with(family.into(), rule),
+            images: self.images.with(&family.into(), rule),
         }
     }
 
@@ -91,13 +90,6 @@ impl TokenCounter {
         for encoding in [Encoding::Cl100k, Encoding::O200k] {
             encoding.vocabulary();
         }
-    }
-
-    /// Whether both vocabularies are loaded.
-    pub fn is_warm(&self) -> bool {
-        [Encoding::Cl100k, Encoding::O200k]
-            .into_iter()
-            .all(Encoding::is_loaded)
     }
 
     /// Counts a text on its own, without what frames it in a request.
@@ -122,8 +114,8 @@ impl TokenCounter {
         meter.sum()
     }
 
-    /// Counts the input of a request, off the async threads if the body is longer than 256 kB or a vocabulary is yet
-    /// to be loaded.
+    /// Counts the input of a request, off the async threads if the body is longer than 256 kB or the model's
+    /// vocabulary is yet to be loaded.
     ///
     /// A body that is not read as a request is a guess from its length, without an upper bound. Outside a tokio runtime everything is counted on
     /// this thread.
@@ -131,20 +123,18 @@ impl TokenCounter {
     /// # Cancellation
     /// A count that has begun on another thread runs to its end; nobody sees its result.
     pub async fn count_request_bytes(&self, endpoint: Endpoint, body: Bytes) -> Count {
-        let is_loaded = self.is_warm();
-        if let (true, Ok(runtime)) = (
-            body.len() > LONGEST_INLINE || !is_loaded,
-            tokio::runtime::Handle::try_current(),
-        ) {
-            let bytes = body.len();
-            let counter = self.clone();
-            let counted = runtime
-                .spawn_blocking(move || counter.count_body(&endpoint, &body))
-                .await;
-            // A runtime that shuts down runs nothing any more.
-            return counted.unwrap_or_else(|_| unreadable(bytes));
+        let is_short = body.len() <= LONGEST_INLINE;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.count_body(&endpoint, &body);
+        };
+        if is_short && needs_no_loading(&body) {
+            return self.count_body(&endpoint, &body);
         }
-        self.count_body(&endpoint, &body)
+        let bytes = body.len();
+        let here = self.clone();
+        let counted = runtime.spawn_blocking(move || here.count_body(&endpoint, &body));
+        // A runtime that shuts down runs nothing any more.
+        counted.await.unwrap_or_else(|_| unreadable(bytes))
     }
 
     /// Returns what the input of a request lies between, by the lengths of its JSON: nothing is tokenized, no vocabulary
@@ -194,6 +184,13 @@ impl TokenCounter {
             Err(_) => unreadable(body.len()),
         }
     }
+}
+
+fn needs_no_loading(body: &[u8]) -> bool {
+    RequestView::read(body).is_ok_and(|view| {
+        let model = view.model_name().unwrap_or_default();
+        Facts::of(&model).encoding.is_loaded()
+    })
 }
 
 fn unreadable(bytes: usize) -> Count {
