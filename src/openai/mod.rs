@@ -1,5 +1,6 @@
 //! The wire: the user's HTTP stack, retries, and the Batch API over it.
 
+mod batchable;
 mod batches;
 mod requests;
 mod retry;
