@@ -40,13 +40,18 @@ impl Shared {
 
     /// Starts the driver on this runtime unless one is at work.
     pub(super) fn ensure_driver(self: &Arc<Self>) -> Result<(), BatchError> {
-        let mut state = self.lock();
-        if state.driver.as_ref().is_some_and(|driver| !driver.is_finished()) {
-            return Ok(());
-        }
-        let runtime = Handle::try_current().map_err(|_| BatchError::NoRuntime)?;
-        state.generation += 1;
-        state.driver = Some(runtime.spawn(driver::run(self.clone(), state.generation)));
+        let (runtime, generation) = {
+            let mut state = self.lock();
+            if state.driven {
+                return Ok(());
+            }
+            let runtime = Handle::try_current().map_err(|_| BatchError::NoRuntime)?;
+            state.driven = true;
+            state.generation += 1;
+            (runtime, state.generation)
+        };
+        // Not under the lock: a runtime that is shutting down drops the driver at once, which takes it.
+        runtime.spawn(driver::run(self.clone(), generation));
         Ok(())
     }
 

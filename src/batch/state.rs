@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::api::{BatchItem, Outcome};
@@ -48,7 +47,8 @@ pub(super) struct State {
     /// When to send which request on the faster lane.
     pub(super) rescues: BTreeSet<(Instant, RequestId)>,
     pub(super) shut: bool,
-    pub(super) driver: Option<JoinHandle<()>>,
+    /// Whether a driver is at work.
+    pub(super) driven: bool,
     /// Counts the drivers: work that an earlier one began is nobody's.
     pub(super) generation: u64,
     buffers: BTreeMap<LaneKey, Buffer>,

@@ -116,7 +116,7 @@ impl<C: Config> LlmClient<C> {
     }
 
     /// Returns the collector that gathers batches, to enqueue requests directly or to watch its progress.
-    pub fn batches_collector(&self) -> &BatchCollector {
+    pub fn collector(&self) -> &BatchCollector {
         &self.shared.collector
     }
 
