@@ -1,6 +1,7 @@
 //! Spend less on LLM calls without rewriting the code that makes them.
 
 mod attribution;
+pub mod batch;
 mod clock;
 mod endpoint;
 mod error;

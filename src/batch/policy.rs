@@ -1,0 +1,141 @@
+//! When a batch is sent, how it is watched, and when a request stops waiting for it.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+/// OpenAI's limit on the embedding inputs of one batch.
+pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
+
+/// When a [`BatchCollector`](super::BatchCollector) flushes, polls, tries again and gives up.
+///
+/// # Default
+/// - `max_requests`: 50,000 lines a file, OpenAI's limit
+/// - `max_bytes`: 198,000,000 bytes a file, 1 % under OpenAI's limit
+/// - `max_delay`: 60 s from the oldest buffered request until its file is uploaded
+/// - `min_window`: 2 h; a call that may wait less long does not ride a batch
+/// - `slack`: 10 min before its deadline a request is sent on a faster lane
+/// - `max_attempts`: 3 batches for a request that none of them ran
+/// - `max_tries`: 10 tries of one upload, download or other call
+/// - `min_poll`, `max_poll`: 1 s, growing by half to 60 s
+/// - `settle`: 30 s between the looks for a batch whose creation was not answered
+/// - `report_wait`: 10 min for lines that a finished batch has not reported
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPolicy {
+    pub(super) max_requests: usize,
+    pub(super) max_bytes: usize,
+    pub(super) max_delay: Duration,
+    pub(super) min_window: Duration,
+    pub(super) slack: Duration,
+    pub(super) max_attempts: u32,
+    pub(super) max_tries: u32,
+    pub(super) min_poll: Duration,
+    pub(super) max_poll: Duration,
+    pub(super) settle: Duration,
+    pub(super) report_wait: Duration,
+}
+
+impl Default for BatchPolicy {
+    fn default() -> Self {
+        Self {
+            max_requests: 50_000,
+            max_bytes: 198_000_000,
+            max_delay: Duration::from_secs(60),
+            min_window: Duration::from_secs(2 * 3_600),
+            slack: Duration::from_secs(600),
+            max_attempts: 3,
+            max_tries: 10,
+            min_poll: Duration::from_secs(1),
+            max_poll: Duration::from_secs(60),
+            settle: Duration::from_secs(30),
+            report_wait: Duration::from_secs(600),
+        }
+    }
+}
+
+impl BatchPolicy {
+    /// Sets how many lines a file has at most.
+    #[must_use]
+    pub fn with_max_requests(mut self, lines: NonZeroUsize) -> Self {
+        self.max_requests = lines.get();
+        self
+    }
+
+    /// Sets how many bytes a file has at most.
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: NonZeroUsize) -> Self {
+        self.max_bytes = bytes.get();
+        self
+    }
+
+    /// Sets how long a request is buffered at most.
+    #[must_use]
+    pub fn with_max_delay(mut self, delay: Duration) -> Self {
+        self.max_delay = delay;
+        self
+    }
+
+    /// Sets the shortest wait for which a call rides a batch.
+    #[must_use]
+    pub fn with_min_window(mut self, window: Duration) -> Self {
+        self.min_window = window;
+        self
+    }
+
+    /// Sets how long before its deadline a request is sent on a faster lane.
+    #[must_use]
+    pub fn with_slack(mut self, slack: Duration) -> Self {
+        self.slack = slack;
+        self
+    }
+
+    /// Sets in how many batches a request is at most.
+    #[must_use]
+    pub fn with_max_attempts(mut self, attempts: NonZeroU32) -> Self {
+        self.max_attempts = attempts.get();
+        self
+    }
+
+    /// Sets how often a call to the server is tried.
+    #[must_use]
+    pub fn with_max_tries(mut self, tries: NonZeroU32) -> Self {
+        self.max_tries = tries.get();
+        self
+    }
+
+    /// Sets the shortest and the longest wait between two looks at a batch.
+    #[must_use]
+    pub fn with_poll(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.min_poll = shortest;
+        self.max_poll = longest.max(shortest);
+        self
+    }
+
+    /// Sets how long a server may take until a new batch is in its list.
+    #[must_use]
+    pub fn with_settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
+        self
+    }
+
+    /// Sets how long to wait for lines that a finished batch has not reported.
+    #[must_use]
+    pub fn with_report_wait(mut self, wait: Duration) -> Self {
+        self.report_wait = wait;
+        self
+    }
+
+    /// Returns the shortest wait for which a call rides a batch.
+    pub fn min_window(&self) -> Duration {
+        self.min_window
+    }
+
+    /// Returns how long before its deadline a request is sent on a faster lane.
+    pub fn slack(&self) -> Duration {
+        self.slack
+    }
+
+    /// Returns how long a request is buffered at most.
+    pub fn max_delay(&self) -> Duration {
+        self.max_delay
+    }
+}
