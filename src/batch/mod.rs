@@ -1,14 +1,52 @@
 //! Collects requests that can wait and sends them through the Batch API, at half the price.
+//!
+//! # Contract
+//! 1. When an enqueue returns `Ok`, the request survives what the store's [`durability`](BatchStore::durability) says.
+//! 2. A request is in at most one live batch. After a lost answer to `POST /batches` the collector lists and matches,
+//!    waits and lists again, deletes the input file as a fence, lists a last time, and only then uploads anew.
+//! 3. A request is settled only by a line with its `custom_id`, by a faster lane, or by a refusal of the whole batch;
+//!    else it is explicitly [`Unreported`](BatchError::Unreported).
+//! 4. Completed lines of an expired or cancelled batch are delivered and told to the observer.
+//! 5. Dropping a handle cancels nothing, unless it was made to withdraw.
+//!
+//! # Examples
+//! ```
+//! use std::sync::Arc;
+//! use thrifty::Endpoint;
+//! use thrifty::batch::{BatchApi, BatchCollector, BatchError};
+//!
+//! async fn summarise(api: Arc<dyn BatchApi>) -> Result<(), BatchError> {
+//!     let collector = BatchCollector::builder(api).build();
+//!     let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}"#;
+//!     let handle = collector.enqueue_raw(Endpoint::ChatCompletions, body).key("doc-42").await?;
+//!     println!("{} rides the next batch", handle.id());
+//!     collector.flush().await?;
+//!     let answer = handle.await?;
+//!     println!("{}: {} bytes", answer.status, answer.body.len());
+//!     Ok(())
+//! }
+//! ```
 
 mod api;
+mod collector;
+mod driver;
 mod error;
+mod flush;
+mod handle;
+mod line;
 mod policy;
+mod results;
+mod search;
+mod state;
 mod store;
 
 pub use api::{
     ApiError, BatchApi, BatchItem, BatchObserver, BatchableRequest, Effect, FasterLane, LineAnswer, NewBatch,
     Outcome, Settled,
 };
+pub use collector::{BatchCollector, BatchCollectorBuilder, Cancelled, Enqueue};
 pub use error::{BatchError, InvalidRequest};
+pub use handle::BatchHandle;
 pub use policy::BatchPolicy;
+pub use state::Progress;
 pub use store::{BatchStore, Durability, FlushId, InMemoryStore, Position, Record, StoreError};

@@ -1,0 +1,504 @@
+//! The collector: where requests come in, and what everything in this module shares.
+
+use std::any::Any;
+use std::future::IntoFuture;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OnceCell, watch};
+use tokio::time::Instant;
+
+use super::api::{
+    BatchApi, BatchItem, BatchObserver, BatchableRequest, FasterLane, LineAnswer, Outcome, Settled,
+};
+use super::error::{BatchError, InvalidRequest};
+use super::handle::{BatchHandle, typed};
+use super::policy::BatchPolicy;
+use super::state::{Place, Progress, State};
+use super::store::{BatchStore, FlushId, InMemoryStore, Position, Record, StoreError};
+use super::{driver, line};
+use crate::attribution::Attribution;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::endpoint::Endpoint;
+use crate::id::RequestId;
+
+/// Collects requests that can wait, sends them in batches and hands out the answers.
+///
+/// Clones are cheap and share everything. Making one needs no runtime; the work is done by one task on the tokio
+/// runtime of the first [`enqueue`](Self::enqueue), which starts again elsewhere if that runtime is gone and ends when
+/// nothing is left to do.
+#[derive(Debug, Clone)]
+pub struct BatchCollector(Arc<Shared>);
+
+/// Makes a [`BatchCollector`].
+#[derive(Debug)]
+#[must_use]
+pub struct BatchCollectorBuilder {
+    api: Arc<dyn BatchApi>,
+    policy: BatchPolicy,
+    store: Arc<dyn BatchStore>,
+    observer: Option<Arc<dyn BatchObserver>>,
+    faster: Option<Arc<dyn FasterLane>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl BatchCollectorBuilder {
+    /// Sets when to flush, poll and give up.
+    pub fn with_policy(mut self, policy: BatchPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets where requests are kept; in memory by default. What is in the store is taken up on the first use.
+    pub fn with_store(mut self, store: impl BatchStore) -> Self {
+        self.store = Arc::new(store);
+        self
+    }
+
+    /// Sets who is told of outcomes.
+    pub fn with_observer(mut self, observer: impl BatchObserver) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Sets how requests are sent whose deadline is near; without it they go on waiting for their batch.
+    pub fn with_faster_lane(mut self, lane: impl FasterLane) -> Self {
+        self.faster = Some(Arc::new(lane));
+        self
+    }
+
+    /// Sets the clock that deadlines are told by; the system's by default.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Makes the collector.
+    pub fn build(self) -> BatchCollector {
+        BatchCollector(Arc::new(Shared {
+            api: self.api,
+            policy: self.policy,
+            store: self.store,
+            observer: self.observer,
+            faster: self.faster,
+            clock: self.clock,
+            state: Mutex::default(),
+            wake: Notify::new(),
+            progress: watch::Sender::new(Progress::default()),
+            loaded: OnceCell::new(),
+        }))
+    }
+}
+
+/// What became of an attempt to cancel a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cancelled {
+    /// It was still buffered: it is never sent.
+    Withdrawn,
+    /// Its handles resolve as cancelled, but it may run, and is booked if it does.
+    TooLate,
+    /// No such request is pending.
+    Unknown,
+}
+
+impl BatchCollector {
+    /// Starts to make a collector that speaks to `api`.
+    pub fn builder(api: impl BatchApi) -> BatchCollectorBuilder {
+        BatchCollectorBuilder {
+            api: Arc::new(api),
+            policy: BatchPolicy::default(),
+            store: Arc::new(InMemoryStore::default()),
+            observer: None,
+            faster: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Returns the policy.
+    pub fn policy(&self) -> &BatchPolicy {
+        &self.0.policy
+    }
+
+    /// Takes a request; await what is returned to get its [`BatchHandle`].
+    pub fn enqueue<R: BatchableRequest>(&self, request: &R) -> Enqueue<R::Response> {
+        let body = serde_json::to_vec(request).map_err(|error| InvalidRequest::Unserialisable {
+            reason: error.to_string(),
+        });
+        Enqueue::new(self, R::endpoint(), body.map(Bytes::from), typed)
+    }
+
+    /// Takes a request as JSON; its handle gives the answer whatever its status is.
+    pub fn enqueue_raw(&self, endpoint: Endpoint, body: impl Into<Bytes>) -> Enqueue<LineAnswer> {
+        Enqueue::new(self, endpoint, Ok(body.into()), Ok)
+    }
+
+    /// Returns another handle of a request that is pending, also of one that an earlier collector left in the store.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn attach(&self, id: RequestId) -> Result<Option<BatchHandle<LineAnswer>>, BatchError> {
+        self.0.load().await?;
+        let state = self.0.lock();
+        let entry = state.entries.get(&id).filter(|entry| !entry.settled);
+        Ok(entry.map(|entry| BatchHandle::new(id, entry.slot.clone(), self.0.clone(), Ok)))
+    }
+
+    /// Makes files of everything that is buffered, starts to send them, and returns what is pending.
+    ///
+    /// # Errors
+    /// If the store fails, or there is no tokio runtime.
+    pub async fn flush(&self) -> Result<Vec<RequestId>, BatchError> {
+        self.0.load().await?;
+        let pending = {
+            let mut state = self.0.lock();
+            while self.0.seal(&mut state, Duration::ZERO)? {}
+            state.pending()
+        };
+        self.0.ensure_driver()?;
+        self.0.wake.notify_one();
+        Ok(pending)
+    }
+
+    /// Takes no more requests, flushes, and waits until all are settled or the time is over; returns what is pending.
+    ///
+    /// What is pending goes on for as long as the runtime lives.
+    ///
+    /// # Errors
+    /// If the store fails, or there is no tokio runtime.
+    pub async fn shutdown(&self, timeout: Duration) -> Result<Vec<RequestId>, BatchError> {
+        self.0.lock().shut = true;
+        if self.flush().await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut progress = self.progress();
+        let settled = progress.wait_for(|progress| progress.pending() == 0);
+        // Whether by time or by the last outcome, what is pending says which.
+        let _ = tokio::time::timeout(timeout, settled).await;
+        Ok(self.pending())
+    }
+
+    /// Gives up a request.
+    pub fn cancel(&self, id: RequestId) -> Cancelled {
+        let place = {
+            let state = self.0.lock();
+            let entry = state.entries.get(&id).filter(|entry| !entry.settled);
+            entry.map(|entry| entry.place.clone())
+        };
+        let Some(place) = place else {
+            return Cancelled::Unknown;
+        };
+        self.0.settle(id, Err(BatchError::Cancelled), None);
+        match place {
+            Place::Buffered => Cancelled::Withdrawn,
+            _ => Cancelled::TooLate,
+        }
+    }
+
+    /// Returns the counts of requests, and a way to wait for their change.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.0.progress.subscribe()
+    }
+
+    /// Returns the requests that are not settled, the oldest first.
+    pub fn pending(&self) -> Vec<RequestId> {
+        self.0.lock().pending()
+    }
+}
+
+/// A request on its way into a collector. Await it to get its handle; dropped before that, nothing happens.
+///
+/// # Errors
+/// If the request cannot be batched, its key names another one, the store fails, the collector is shut down or there is
+/// no tokio runtime.
+#[must_use = "nothing is enqueued until this is awaited"]
+#[derive(Debug)]
+pub struct Enqueue<T> {
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    body: Result<Bytes, InvalidRequest>,
+    attribution: Attribution,
+    deadline: Option<Timestamp>,
+    key: Option<Arc<str>>,
+    context: Option<Arc<dyn Any + Send + Sync>>,
+    decode: fn(LineAnswer) -> Result<T, BatchError>,
+}
+
+impl<T> Enqueue<T> {
+    fn new(
+        collector: &BatchCollector,
+        endpoint: Endpoint,
+        body: Result<Bytes, InvalidRequest>,
+        decode: fn(LineAnswer) -> Result<T, BatchError>,
+    ) -> Self {
+        let shared = collector.0.clone();
+        let attribution = Attribution::default();
+        Self {
+            shared,
+            endpoint,
+            body,
+            attribution,
+            deadline: None,
+            key: None,
+            context: None,
+            decode,
+        }
+    }
+
+    /// Names the request: while it is pending, the same key and body is the same request.
+    pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sets when the answer is needed at the latest.
+    pub fn deadline(mut self, deadline: Timestamp) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets whom the request is for.
+    pub fn attributed_to(mut self, attribution: Attribution) -> Self {
+        self.attribution = attribution;
+        self
+    }
+
+    /// Attaches what the observer and the faster lane get back as [`BatchItem::context`].
+    pub fn context(mut self, context: Arc<dyn Any + Send + Sync>) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    async fn run(self) -> Result<BatchHandle<T>, BatchError> {
+        let shared = self.shared;
+        let now = shared.clock.now();
+        let line::Checked { model, body } = line::check(&self.endpoint, self.body?, &shared.policy)?;
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(InvalidRequest::DeadlinePassed.into());
+        }
+        shared.load().await?;
+        let item = BatchItem {
+            id: RequestId::new(now),
+            endpoint: self.endpoint,
+            model,
+            body,
+            attribution: self.attribution,
+            deadline: self.deadline,
+            key: self.key,
+            context: self.context,
+        };
+        shared.ensure_driver()?;
+        let (id, slot, position) = shared.admit(item)?;
+        // Made before anything is awaited, so that a dropped future is a dropped handle.
+        let handle = BatchHandle::new(id, slot, shared.clone(), self.decode);
+        shared.ensure_driver()?;
+        shared.wake.notify_one();
+        if let Err(error) = shared.store.sync(position).await {
+            let error = BatchError::from(error);
+            shared.settle(id, Err(error.clone()), None);
+            return Err(error);
+        }
+        Ok(handle)
+    }
+}
+
+impl<T: 'static> IntoFuture for Enqueue<T> {
+    type Output = Result<BatchHandle<T>, BatchError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// What the collector, its handles and its driver share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) api: Arc<dyn BatchApi>,
+    pub(super) policy: BatchPolicy,
+    pub(super) store: Arc<dyn BatchStore>,
+    pub(super) faster: Option<Arc<dyn FasterLane>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) wake: Notify,
+    observer: Option<Arc<dyn BatchObserver>>,
+    state: Mutex<State>,
+    progress: watch::Sender<Progress>,
+    loaded: OnceCell<()>,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the driver on this runtime unless one is at work.
+    pub(super) fn ensure_driver(self: &Arc<Self>) -> Result<(), BatchError> {
+        let mut state = self.lock();
+        if state.driver.as_ref().is_some_and(|driver| !driver.is_finished()) {
+            return Ok(());
+        }
+        let runtime = Handle::try_current().map_err(|_| BatchError::NoRuntime)?;
+        state.generation += 1;
+        state.driver = Some(runtime.spawn(driver::run(self.clone(), state.generation)));
+        Ok(())
+    }
+
+    /// Takes up what the store holds, once.
+    async fn load(&self) -> Result<(), StoreError> {
+        let load = || async {
+            let records = self.store.load().await?;
+            let mut state = self.lock();
+            for record in &records {
+                state.apply(record);
+                if let Record::Enqueued(item) = record {
+                    self.plan_rescue(&mut state, item);
+                }
+            }
+            self.publish(&state);
+            Ok(())
+        };
+        self.loaded.get_or_try_init(load).await.copied()
+    }
+
+    fn admit(&self, item: BatchItem) -> Result<(RequestId, Arc<super::handle::Slot>, Position), BatchError> {
+        let mut state = self.lock();
+        if state.shut {
+            return Err(BatchError::ShutDown);
+        }
+        let known = item.key.as_ref().and_then(|key| state.keys.get(key));
+        if let Some(entry) = known.and_then(|id| state.entries.get(id)) {
+            let old = &entry.item;
+            if (&old.endpoint, &old.body) != (&item.endpoint, &item.body) {
+                let key = item.key.unwrap_or_default();
+                return Err(BatchError::Conflict { key });
+            }
+            let (id, slot) = (old.id, entry.slot.clone());
+            // Nothing new is written; what is waited for is the first one's record.
+            return Ok((id, slot, self.store.append(Vec::new())?));
+        }
+        let id = item.id;
+        let position = self.append(&mut state, vec![Record::Enqueued(item.clone())])?;
+        self.plan_rescue(&mut state, &item);
+        let slot = state
+            .entries
+            .get(&id)
+            .map(|entry| entry.slot.clone())
+            .unwrap_or_default();
+        Ok((id, slot, position))
+    }
+
+    fn plan_rescue(&self, state: &mut State, item: &BatchItem) {
+        if let Some(deadline) = item.deadline {
+            let left = deadline
+                .saturating_since(self.clock.now())
+                .saturating_sub(self.policy.slack);
+            state.rescues.insert((Instant::now() + left, item.id));
+        }
+    }
+
+    /// Writes records and lets them take effect, both under the lock, so that their order is the same.
+    fn append(&self, state: &mut State, records: Vec<Record>) -> Result<Position, StoreError> {
+        let position = self.store.append(records.clone())?;
+        records.iter().for_each(|record| state.apply(record));
+        self.publish(state);
+        Ok(position)
+    }
+
+    fn publish(&self, state: &State) {
+        let new = state.progress();
+        self.progress
+            .send_if_modified(|old| std::mem::replace(old, new) != new);
+    }
+
+    /// Writes a record and waits until it is durable.
+    pub(super) async fn commit(&self, record: Record) -> Result<(), StoreError> {
+        let position = self.append(&mut self.lock(), vec![record])?;
+        self.store.sync(position).await
+    }
+
+    /// Writes a record whose loss in a crash only repeats work. It takes effect even if the store fails.
+    fn note(&self, state: &mut State, record: Record) {
+        if let Err(error) = self.append(state, vec![record.clone()]) {
+            tracing::error!(%error, "the batch store failed; a restart may repeat work");
+            state.apply(&record);
+            self.publish(state);
+        }
+    }
+
+    /// Makes one file of what is due; `max_age` zero means everything.
+    pub(super) fn seal(&self, state: &mut State, max_age: Duration) -> Result<bool, StoreError> {
+        let Some(lines) = state.due_lines(&self.policy, max_age, Instant::now()) else {
+            return Ok(false);
+        };
+        let flush = FlushId::new(RequestId::new(self.clock.now()).to_string());
+        self.append(state, vec![Record::Sealed { flush, lines }])?;
+        Ok(true)
+    }
+
+    pub(super) fn close(&self, flush: &FlushId) {
+        self.note(&mut self.lock(), Record::Closed { flush: flush.clone() });
+    }
+
+    pub(super) fn requeue(&self, state: &mut State, id: RequestId, attempts: u32) {
+        self.note(state, Record::Requeued { id, attempts });
+    }
+
+    /// Gives a request its outcome: tells the observer, then whoever waits. The first one wins.
+    pub(super) fn settle(&self, id: RequestId, outcome: Outcome, batch_id: Option<&str>) {
+        let (item, slot, attempts, superseded) = {
+            let mut state = self.lock();
+            let Some(entry) = state.entries.get(&id) else {
+                return;
+            };
+            let told = (
+                entry.item.clone(),
+                entry.slot.clone(),
+                entry.attempts,
+                entry.settled,
+            );
+            if !entry.settled {
+                let outcome = outcome.clone();
+                self.note(&mut state, Record::Settled { id, outcome });
+            }
+            told
+        };
+        let orphaned = !slot.is_awaited();
+        if superseded || (orphaned && !matches!(outcome, Err(BatchError::Cancelled))) {
+            tracing::warn!(request_id = %id, batch_id, superseded, orphaned, "an outcome that nobody waits for");
+        }
+        if let Some(observer) = &self.observer {
+            let (item, outcome) = (&item, &outcome);
+            let settled = Settled {
+                item,
+                outcome,
+                batch_id,
+                attempts,
+                orphaned,
+                superseded,
+            };
+            if catch_unwind(AssertUnwindSafe(|| observer.settled(&settled))).is_err() {
+                tracing::error!(request_id = %id, "the batch observer panicked");
+            }
+        }
+        if !superseded {
+            slot.resolve(outcome);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Takes back a request that nobody waits for, if it was not sent.
+    pub(super) fn withdraw(&self, id: RequestId) {
+        let buffered = self
+            .lock()
+            .entries
+            .get(&id)
+            .is_some_and(|entry| entry.place == Place::Buffered && entry.item.key.is_none());
+        if buffered {
+            self.settle(id, Err(BatchError::Cancelled), None);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The background task: makes files of what is due, works on every flush, and looks after deadlines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::select_biased;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, sleep_until};
+
+use super::api::{BatchItem, FasterLane};
+use super::collector::Shared;
+use super::flush;
+use super::state::{Place, Rescue};
+use super::store::FlushId;
+use crate::id::RequestId;
+
+/// How long to wait when there is nothing to wait for but a wake-up.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// Works until nothing is left to do. Everything it does runs inside this one task, so that it stops as a whole.
+pub(super) async fn run(shared: Arc<Shared>, generation: u64) {
+    let alive = Alive {
+        shared: &shared,
+        generation,
+    };
+    alive.take_over();
+    let mut work = FuturesUnordered::<BoxFuture<'static, ()>>::new();
+    loop {
+        let due = shared.due(generation);
+        for flush in due.flushes {
+            work.push(flush::drive(shared.clone(), flush).boxed());
+        }
+        for (item, lane) in due.rescues {
+            work.push(rescue(shared.clone(), lane, item).boxed());
+        }
+        if work.is_empty() && alive.retire() {
+            return;
+        }
+        let next = due.next.unwrap_or_else(|| Instant::now() + IDLE);
+        select_biased! {
+            // An empty set answers `None` at once; then only time or a wake-up brings work.
+            done = work.next() => if done.is_none() {
+                select_biased! {
+                    () = shared.wake.notified().fuse() => {}
+                    () = sleep_until(next).fuse() => {}
+                }
+            },
+            () = shared.wake.notified().fuse() => {}
+            () = sleep_until(next).fuse() => {}
+        }
+    }
+}
+
+/// What is to be begun now, and when to look again.
+struct Due {
+    flushes: Vec<FlushId>,
+    rescues: Vec<(BatchItem, Arc<dyn FasterLane>)>,
+    next: Option<Instant>,
+}
+
+impl Shared {
+    fn due(&self, generation: u64) -> Due {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let mut retry = None;
+        loop {
+            match self.seal(&mut state, self.policy.max_delay) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::error!(%error, "the batch store failed; requests stay buffered");
+                    retry = Some(now + self.policy.min_poll);
+                    break;
+                }
+            }
+        }
+        let mut rescues = Vec::new();
+        while let Some((_, id)) = state.rescues.first().copied().filter(|(at, _)| *at <= now) {
+            state.rescues.pop_first();
+            let Some(lane) = &self.faster else { continue };
+            let Some(entry) = state.entries.get_mut(&id) else {
+                continue;
+            };
+            // Nobody waits, so nothing is lost by the batch's own pace.
+            if entry.settled || !entry.slot.is_awaited() || !matches!(entry.rescue, Rescue::NotYet) {
+                continue;
+            }
+            tracing::warn!(request_id = %id, "the deadline is near; sent on a faster lane");
+            entry.rescue = Rescue::Sending(generation);
+            rescues.push((entry.item.clone(), lane.clone()));
+            state.leave_buffer(id, Place::Nowhere);
+        }
+        let mut flushes = Vec::new();
+        for (id, flush) in &mut state.flushes {
+            if flush.runner != generation {
+                flush.runner = generation;
+                flushes.push(id.clone());
+            }
+        }
+        let next = [retry, state.rescues.first().map(|(at, _)| *at)];
+        let seal = if retry.is_some() {
+            None
+        } else {
+            state.next_seal(&self.policy)
+        };
+        Due {
+            flushes,
+            rescues,
+            next: next.into_iter().flatten().chain(seal).min(),
+        }
+    }
+}
+
+/// Sends a request on the faster lane; the first valid answer wins.
+async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, item: BatchItem) {
+    let outcome = lane.send(&item).await;
+    let valid = outcome.as_ref().is_ok_and(super::api::LineAnswer::is_success);
+    {
+        let mut state = shared.lock();
+        let Some(entry) = state.entries.get_mut(&item.id) else {
+            return;
+        };
+        if !valid && !entry.settled && matches!(entry.place, Place::InFlush(_)) {
+            tracing::warn!(request_id = %item.id, "the faster lane did not help; the batch may");
+            entry.rescue = Rescue::Failed(outcome);
+            return;
+        }
+    }
+    shared.settle(item.id, outcome, None);
+    let mut state = shared.lock();
+    if let Some(entry) = state.entries.get_mut(&item.id) {
+        entry.rescue = Rescue::NotYet;
+    }
+    state.forget_if_over(item.id);
+}
+
+/// Notices when the runtime drops the driver, so that whoever waits can start another one.
+struct Alive<'a> {
+    shared: &'a Arc<Shared>,
+    generation: u64,
+}
+
+impl Alive<'_> {
+    /// Plans again what an earlier driver was sending when its runtime died.
+    fn take_over(&self) {
+        let mut state = self.shared.lock();
+        let mut lost: Vec<RequestId> = Vec::new();
+        for (id, entry) in &mut state.entries {
+            if matches!(entry.rescue, Rescue::Sending(by) if by != self.generation) {
+                entry.rescue = Rescue::NotYet;
+                lost.push(*id);
+            }
+        }
+        let now = Instant::now();
+        for id in lost {
+            state.rescues.insert((now, id));
+            state.forget_if_over(id);
+        }
+    }
+
+    /// Ends this driver if there is nothing to do; the next request starts another one.
+    fn retire(&self) -> bool {
+        let mut state = self.shared.lock();
+        let idle = state.is_idle() && state.generation == self.generation;
+        if idle {
+            state.rescues.clear();
+            state.driver = None;
+        }
+        idle
+    }
+}
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        let waiting: Vec<_> = {
+            let mut state = self.shared.lock();
+            if state.generation == self.generation {
+                state.driver = None;
+            }
+            state.entries.values().map(|entry| entry.slot.clone()).collect()
+        };
+        waiting.iter().for_each(|slot| slot.wake());
+    }
+}

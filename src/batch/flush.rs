@@ -1,0 +1,317 @@
+//! The way of one file: upload, create, poll. Each step reads the phase, so that a new driver goes on where one stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::api::{ApiError, Effect, NewBatch};
+use super::collector::Shared;
+use super::error::BatchError;
+use super::results::{self, Unanswered};
+use super::state::{Phase, Rescue};
+use super::store::{FlushId, Record, StoreError};
+use super::{line, search};
+use crate::clock::Timestamp;
+use crate::wire::{BatchView, LineError};
+
+/// Works on a flush until it is closed.
+pub(super) async fn drive(shared: Arc<Shared>, id: FlushId) {
+    let job = Job { shared, id };
+    let mut pause = job.shared.policy.min_poll;
+    loop {
+        let phase = job
+            .shared
+            .lock()
+            .flushes
+            .get(&job.id)
+            .map(|flush| flush.phase.clone());
+        let step = match phase {
+            None => return,
+            Some(Phase::Sealed) => job.upload().await,
+            Some(Phase::Uploaded { file_id }) => job.create(file_id).await,
+            Some(Phase::Creating { file_id, at }) => job.find_lost_batch(file_id, at).await,
+            Some(Phase::Submitted { batch_id, file_id }) => job.watch(batch_id, file_id).await,
+        };
+        if let Err(error) = step {
+            tracing::error!(%error, flush = %job.id, "the batch store failed; the step is tried again");
+            sleep(pause).await;
+            pause = (pause * 2).min(job.shared.policy.max_poll);
+        }
+    }
+}
+
+/// One flush and all it needs.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: FlushId,
+}
+
+impl Job {
+    async fn upload(&self) -> Result<(), StoreError> {
+        let mut backoff = Backoff::new(&self.shared);
+        loop {
+            let (file, uploads) = self.build();
+            if file.is_empty() {
+                self.shared.close(&self.id);
+                return Ok(());
+            }
+            let filename: Arc<str> = format!("thrifty-{}-{uploads}.jsonl", self.id).into();
+            let flush = self.id.clone();
+            self.shared
+                .commit(Record::UploadIntended {
+                    flush,
+                    filename: filename.clone(),
+                })
+                .await?;
+            match self.shared.api.upload(&filename, file.into()).await {
+                Ok(file) => {
+                    let (flush, input_file_id) = (self.id.clone(), file.id.into());
+                    return self
+                        .shared
+                        .commit(Record::Uploaded { flush, input_file_id })
+                        .await;
+                }
+                // A file whose upload was not answered lies there unused, which costs nothing.
+                Err(error) if error.is_retryable() && backoff.again("upload", &error).await => {}
+                Err(error) => {
+                    self.fail(&BatchError::Api(error));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Writes the file's bytes, without the lines that no longer need a batch.
+    fn build(&self) -> (Vec<u8>, u32) {
+        let mut state = self.shared.lock();
+        let Some(lines) = state.flushes.get(&self.id).map(|flush| flush.lines.clone()) else {
+            return (Vec::new(), 0);
+        };
+        let (mut file, mut kept) = (Vec::new(), Vec::with_capacity(lines.len()));
+        for id in lines {
+            match state.entries.get(&id) {
+                Some(entry) if !entry.settled && !matches!(entry.rescue, Rescue::Sending(_)) => {
+                    line::write(&mut file, &entry.item, entry.attempts);
+                    kept.push(id);
+                }
+                _ => state.leave_flush(id),
+            }
+        }
+        let Some(flush) = state.flushes.get_mut(&self.id) else {
+            return (Vec::new(), 0);
+        };
+        flush.lines = kept;
+        flush.fenced = false;
+        (file, flush.uploads)
+    }
+
+    async fn create(&self, file_id: Arc<str>) -> Result<(), StoreError> {
+        let Some(endpoint) = self.endpoint() else {
+            self.shared.close(&self.id);
+            return Ok(());
+        };
+        let metadata = vec![(search::FLUSH.to_owned(), self.id.to_string())];
+        let new = NewBatch::new(&*file_id, endpoint, metadata);
+        let mut backoff = Backoff::new(&self.shared);
+        loop {
+            let at = self.shared.clock.now();
+            let (flush, input_file_id) = (self.id.clone(), file_id.clone());
+            self.shared
+                .commit(Record::CreateIntended {
+                    flush,
+                    input_file_id,
+                    at,
+                })
+                .await?;
+            match self.shared.api.create(&new).await {
+                Ok(batch) => return self.submitted(batch.id.into()).await,
+                Err(error) if error.effect != Effect::None => {
+                    tracing::warn!(flush = %self.id, %error, "the answer to a new batch was lost");
+                    return self.find_lost_batch(file_id, at).await;
+                }
+                // A file may be unknown for a moment after its upload.
+                Err(error)
+                    if (error.is_retryable() || matches!(error.status, Some(404 | 409)))
+                        && backoff.again("create", &error).await => {}
+                Err(error) => {
+                    self.fail(&BatchError::Api(error));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn endpoint(&self) -> Option<crate::endpoint::Endpoint> {
+        let state = self.shared.lock();
+        let open = state.flushes.get(&self.id)?.open.iter().next()?;
+        state.entries.get(open).map(|entry| entry.item.endpoint.clone())
+    }
+
+    async fn submitted(&self, batch_id: Arc<str>) -> Result<(), StoreError> {
+        let flush = self.id.clone();
+        self.shared.commit(Record::Submitted { flush, batch_id }).await
+    }
+
+    /// Finds out whether a batch exists whose creation was not answered, and makes sure that it never will if not.
+    async fn find_lost_batch(&self, file_id: Arc<str>, at: Timestamp) -> Result<(), StoreError> {
+        match search::find_or_fence(self, &file_id, at).await {
+            Ok(Some(batch_id)) => self.submitted(batch_id).await,
+            Ok(None) => {
+                let flush = self.id.clone();
+                self.shared.commit(Record::CreateAbandoned { flush }).await
+            }
+            Err(error) => {
+                tracing::error!(flush = %self.id, %error, "whether a batch was made cannot be found out");
+                self.fail(&BatchError::Unreported { batch_id: None });
+                Ok(())
+            }
+        }
+    }
+
+    /// Polls until the batch is over.
+    async fn watch(&self, batch_id: Arc<str>, file_id: Arc<str>) -> Result<(), StoreError> {
+        let policy = &self.shared.policy;
+        let (mut wait, mut refusals, mut strange) = (policy.min_poll, 0, String::new());
+        loop {
+            sleep(jittered(wait)).await;
+            wait = (wait * 3 / 2).min(policy.max_poll);
+            let batch = match self.shared.api.retrieve(&batch_id).await {
+                Ok(batch) => batch,
+                Err(error) if error.is_retryable() => continue,
+                Err(error) => {
+                    refusals += 1;
+                    if refusals < policy.max_tries {
+                        continue;
+                    }
+                    tracing::error!(%batch_id, %error, "the batch cannot be read any more");
+                    self.fail(&BatchError::Unreported {
+                        batch_id: Some(batch_id),
+                    });
+                    return Ok(());
+                }
+            };
+            refusals = 0;
+            match batch.status.to_ascii_lowercase().as_str() {
+                "failed" => return self.failed(&batch_id, file_id, &batch).await,
+                "completed" | "expired" | "cancelled" => {
+                    results::collect(self, &batch_id, batch).await;
+                    self.shared.close(&self.id);
+                    return Ok(());
+                }
+                "validating" | "in_progress" | "finalizing" | "cancelling" => {}
+                other if other != strange => {
+                    tracing::warn!(%batch_id, status = other, "a batch status that is not known");
+                    other.clone_into(&mut strange);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Deals with a batch of which no line ran.
+    async fn failed(
+        &self,
+        batch_id: &Arc<str>,
+        file_id: Arc<str>,
+        batch: &BatchView,
+    ) -> Result<(), StoreError> {
+        let faults = batch.errors.as_ref().map_or(&[][..], |errors| &errors.data);
+        let is_limit =
+            |fault: &LineError| fault.line.is_none() && fault.code.as_deref() == Some("token_limit_exceeded");
+        if faults.iter().any(is_limit) {
+            tracing::warn!(%batch_id, "the limit of enqueued tokens is reached; the batch is made again later");
+            sleep(jittered(self.shared.policy.max_poll)).await;
+            let (flush, input_file_id) = (self.id.clone(), file_id);
+            return self
+                .shared
+                .commit(Record::Uploaded { flush, input_file_id })
+                .await;
+        }
+        let refused = |fault: Option<&LineError>| BatchError::BatchFailed {
+            batch_id: batch_id.clone(),
+            code: fault.and_then(|fault| fault.code.as_deref()).map(Into::into),
+            message: fault
+                .and_then(|fault| fault.message.as_deref())
+                .unwrap_or("no reason given")
+                .into(),
+        };
+        let (lines, fenced) = {
+            let state = self.shared.lock();
+            let flush = state.flushes.get(&self.id);
+            flush.map_or_else(Default::default, |flush| (flush.lines.clone(), flush.fenced))
+        };
+        let at = |fault: &LineError| {
+            let index = usize::try_from(fault.line?.checked_sub(1)?).ok()?;
+            lines.get(index).copied()
+        };
+        let mut found = false;
+        for fault in faults {
+            if let Some(id) = at(fault) {
+                found = true;
+                self.unanswered(id, Some(batch_id), Unanswered::Settled(Err(refused(Some(fault)))));
+            }
+        }
+        tracing::warn!(%batch_id, by_line = found, "the server refused a whole batch");
+        if !found && !fenced {
+            self.fail(&refused(faults.first()));
+            return Ok(());
+        }
+        // The rest did not run. After a fence the failure is of our own making, but must not go on forever.
+        let next = if found {
+            Unanswered::Free
+        } else {
+            Unanswered::NotRun {
+                code: None,
+                last: None,
+            }
+        };
+        self.all_unanswered(Some(batch_id), &next);
+        self.shared.close(&self.id);
+        Ok(())
+    }
+
+    /// Gives every line that is still open the same error, and closes the flush.
+    fn fail(&self, error: &BatchError) {
+        tracing::error!(flush = %self.id, error = error as &dyn std::error::Error, "a batch is given up");
+        self.all_unanswered(None, &Unanswered::Settled(Err(error.clone())));
+        self.shared.close(&self.id);
+    }
+}
+
+/// Waits between tries of one call, and counts them.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    left: u32,
+    wait: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let policy = &shared.policy;
+        Self {
+            left: policy.max_tries.saturating_sub(1),
+            wait: policy.min_poll,
+            longest: policy.max_poll,
+        }
+    }
+
+    /// Waits, as long as the server asks at least; false at once if there were enough tries.
+    pub(super) async fn again(&mut self, call: &str, error: &ApiError) -> bool {
+        let Some(left) = self.left.checked_sub(1) else {
+            return false;
+        };
+        self.left = left;
+        tracing::warn!(call, %error, "a call of the batch API is tried again");
+        sleep(jittered(self.wait).max(error.retry_after.unwrap_or_default())).await;
+        self.wait = (self.wait * 2).min(self.longest);
+        true
+    }
+}
+
+/// Takes up to a fifth off, so that many collectors do not ask at the same moment.
+fn jittered(wait: Duration) -> Duration {
+    wait.saturating_sub(wait / 100 * fastrand::u32(0..=20))
+}

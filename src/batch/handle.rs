@@ -1,0 +1,165 @@
+//! What a caller holds while a request is under way.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use serde::de::DeserializeOwned;
+
+use super::api::{LineAnswer, Outcome};
+use super::collector::Shared;
+use super::error::BatchError;
+use crate::id::RequestId;
+
+/// A request that is under way: a future of its answer, and a printable id.
+///
+/// Several handles may wait for the same request. Polling one starts the collector's work again if the runtime that it
+/// ran on is gone.
+///
+/// # Cancellation
+/// Dropping a handle cancels nothing: the request goes its way and is booked. See
+/// [`withdraw_on_drop`](Self::withdraw_on_drop).
+///
+/// # Errors
+/// The future fails with the [`BatchError`] that says why there is no answer.
+#[must_use = "dropping a handle cancels nothing, but nobody gets the answer"]
+pub struct BatchHandle<T> {
+    id: RequestId,
+    seat: usize,
+    slot: Arc<Slot>,
+    shared: Arc<Shared>,
+    withdraw: bool,
+    decode: fn(LineAnswer) -> Result<T, BatchError>,
+}
+
+impl<T> BatchHandle<T> {
+    pub(super) fn new(
+        id: RequestId,
+        slot: Arc<Slot>,
+        shared: Arc<Shared>,
+        decode: fn(LineAnswer) -> Result<T, BatchError>,
+    ) -> Self {
+        let seat = slot.sit();
+        Self {
+            id,
+            seat,
+            slot,
+            shared,
+            withdraw: false,
+            decode,
+        }
+    }
+
+    /// Returns the request's id.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// Withdraws the request when this handle is the last one to be dropped, if it is still buffered and has no key.
+    pub fn withdraw_on_drop(mut self) -> Self {
+        self.withdraw = true;
+        self
+    }
+}
+
+impl<T> Future for BatchHandle<T> {
+    type Output = Result<T, BatchError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outcome) = self.slot.poll(self.seat, cx) {
+            return Poll::Ready(outcome.and_then(self.decode));
+        }
+        // Without a runtime here somebody else must go on; this handle waits.
+        let _ = self.shared.ensure_driver();
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for BatchHandle<T> {
+    fn drop(&mut self) {
+        if self.slot.leave(self.seat) == 0 && self.withdraw {
+            self.shared.withdraw(self.id);
+        }
+    }
+}
+
+impl<T> fmt::Debug for BatchHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchHandle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decodes the body of a successful answer.
+pub(super) fn typed<T: DeserializeOwned>(answer: LineAnswer) -> Result<T, BatchError> {
+    if !answer.is_success() {
+        return Err(BatchError::Status(answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(|source| BatchError::Decode {
+        answer,
+        source: Arc::new(source),
+    })
+}
+
+/// Where an outcome is put, and who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Slot(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    outcome: Option<Outcome>,
+    seats: Vec<Option<Waker>>,
+    handles: usize,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sit(&self) -> usize {
+        let mut waiting = self.lock();
+        waiting.handles += 1;
+        waiting.seats.push(None);
+        waiting.seats.len() - 1
+    }
+
+    fn leave(&self, seat: usize) -> usize {
+        let mut waiting = self.lock();
+        if let Some(waker) = waiting.seats.get_mut(seat) {
+            *waker = None;
+        }
+        waiting.handles = waiting.handles.saturating_sub(1);
+        waiting.handles
+    }
+
+    fn poll(&self, seat: usize, cx: &Context<'_>) -> Option<Outcome> {
+        let mut waiting = self.lock();
+        if waiting.outcome.is_none()
+            && let Some(waker) = waiting.seats.get_mut(seat)
+        {
+            *waker = Some(cx.waker().clone());
+        }
+        waiting.outcome.clone()
+    }
+
+    /// Whether anybody waits.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.lock().handles > 0
+    }
+
+    /// Hands the outcome to everybody who waits.
+    pub(super) fn resolve(&self, outcome: Outcome) {
+        self.lock().outcome = Some(outcome);
+        self.wake();
+    }
+
+    /// Makes everybody who waits look again.
+    pub(super) fn wake(&self) {
+        let wakers: Vec<_> = self.lock().seats.iter_mut().filter_map(Option::take).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}

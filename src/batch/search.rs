@@ -1,0 +1,116 @@
+//! After a lost answer to `POST /batches`: is there a batch, and if not, how to be sure that there never will be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::api::ApiError;
+use super::flush::{Backoff, Job};
+use crate::clock::Timestamp;
+use crate::wire::BatchView;
+
+/// The name of the metadata pair that says which flush a batch is of.
+pub(super) const FLUSH: &str = "thrifty_flush";
+/// How far a server's clock may be behind ours, or a listing out of order.
+const SKEW: Duration = Duration::from_secs(3_600);
+
+/// Returns the batch of this flush; `None` only after its input file was deleted and it was still not there.
+///
+/// # Errors
+/// If the listing or the deletion fails for good, so that nothing is known.
+pub(super) async fn find_or_fence(
+    job: &Job,
+    file_id: &str,
+    at: Timestamp,
+) -> Result<Option<Arc<str>>, ApiError> {
+    if let Some(found) = find(job, file_id, at).await? {
+        return Ok(Some(found));
+    }
+    sleep(job.shared.policy.settle).await;
+    if let Some(found) = find(job, file_id, at).await? {
+        return Ok(Some(found));
+    }
+    fence(job, file_id).await?;
+    find(job, file_id, at).await
+}
+
+/// Deletes the input file, so that no batch can start to use it any more.
+async fn fence(job: &Job, file_id: &str) -> Result<(), ApiError> {
+    let mut backoff = Backoff::new(&job.shared);
+    loop {
+        match job.shared.api.delete_file(file_id).await {
+            Ok(()) => break,
+            Err(error) if error.status == Some(404) => break,
+            Err(error) if error.is_retryable() && backoff.again("delete file", &error).await => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(flush) = job.shared.lock().flushes.get_mut(&job.id) {
+        flush.fenced = true;
+    }
+    Ok(())
+}
+
+async fn find(job: &Job, file_id: &str, at: Timestamp) -> Result<Option<Arc<str>>, ApiError> {
+    let mut found: Vec<BatchView> = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let mut backoff = Backoff::new(&job.shared);
+        let page = loop {
+            match job.shared.api.list(after.as_deref()).await {
+                Ok(page) => break page,
+                Err(error) if error.is_retryable() && backoff.again("list batches", &error).await => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let next = page.data.last().map(|batch| batch.id.clone());
+        let end = !page.has_more || next.is_none() || next == after || is_older(&page.data, at);
+        found.extend(page.data.into_iter().filter(|batch| is_ours(job, batch, file_id)));
+        if end {
+            break;
+        }
+        after = next;
+    }
+    found.sort_by_key(|batch| std::cmp::Reverse(progress(batch)));
+    let mut found = found.into_iter();
+    let kept = found.next();
+    for twin in found {
+        tracing::error!(batch_id = twin.id, "a flush has two batches; one is cancelled");
+        if let Err(error) = job.shared.api.cancel(&twin.id).await {
+            tracing::error!(batch_id = twin.id, %error, "the second batch could not be cancelled");
+        }
+    }
+    Ok(kept.map(|batch| batch.id.into()))
+}
+
+/// Whether a page that lists the newest first has come to batches from before the attempt.
+fn is_older(page: &[BatchView], at: Timestamp) -> bool {
+    let seconds = |batch: Option<&BatchView>| batch.and_then(|batch| batch.created_at);
+    let limit = at.as_unix_seconds() - i64::try_from(SKEW.as_secs()).unwrap_or(0);
+    match (seconds(page.first()), seconds(page.last())) {
+        (Some(first), Some(last)) => first > last && last < limit,
+        _ => false,
+    }
+}
+
+fn is_ours(job: &Job, batch: &BatchView, file_id: &str) -> bool {
+    match &batch.input_file_id {
+        // An earlier batch of the same flush carries the same metadata, but another file.
+        Some(input) => input == file_id && !is_failed(batch),
+        None => {
+            let named = batch.metadata.as_ref().and_then(|pairs| pairs.get(FLUSH));
+            named.and_then(|name| name.as_str()) == Some(job.id.as_str()) && !is_failed(batch)
+        }
+    }
+}
+
+/// A failed batch ran nothing; one of the same file may have come before, refused for its token limit.
+fn is_failed(batch: &BatchView) -> bool {
+    batch.status.eq_ignore_ascii_case("failed")
+}
+
+fn progress(batch: &BatchView) -> (bool, u64) {
+    let over = batch.status.to_ascii_lowercase().starts_with("cancel");
+    (!over, batch.request_counts.map_or(0, |counts| counts.completed))
+}
