@@ -1,5 +1,6 @@
 //! The background task: makes files of what is due, works on every flush, and looks after deadlines.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::api::{BatchItem, FasterLane};
-use super::collector::Shared;
 use super::flush;
+use super::shared::Shared;
 use super::state::{Place, Rescue};
 use super::store::FlushId;
 use crate::id::RequestId;
@@ -18,12 +19,14 @@ use crate::id::RequestId;
 /// How long to wait when there is nothing to wait for but a wake-up.
 const IDLE: Duration = Duration::from_secs(3_600);
 
-/// Works until nothing is left to do. Everything it does runs inside this one task, so that it stops as a whole.
-pub(super) async fn run(shared: Arc<Shared>, generation: u64) {
-    let alive = Alive {
-        shared: &shared,
-        generation,
-    };
+/// Makes the task that works until nothing is left to do; the guard is in it before it is first polled, as a runtime may
+/// die before that. Everything runs inside this one task, so that it stops as a whole.
+pub(super) fn run(shared: Arc<Shared>, generation: u64) -> impl Future<Output = ()> + Send {
+    work(Alive { shared, generation })
+}
+
+async fn work(alive: Alive) {
+    let (shared, generation) = (&alive.shared, alive.generation);
     alive.take_over();
     let mut work = FuturesUnordered::<BoxFuture<'static, ()>>::new();
     loop {
@@ -136,12 +139,12 @@ async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, item: BatchItem)
 }
 
 /// Notices when the runtime drops the driver, so that whoever waits can start another one.
-struct Alive<'a> {
-    shared: &'a Arc<Shared>,
+struct Alive {
+    shared: Arc<Shared>,
     generation: u64,
 }
 
-impl Alive<'_> {
+impl Alive {
     /// Plans again what an earlier driver was sending when its runtime died.
     fn take_over(&self) {
         let mut state = self.shared.lock();
@@ -165,21 +168,24 @@ impl Alive<'_> {
         let idle = state.is_idle() && state.generation == self.generation;
         if idle {
             state.rescues.clear();
-            state.driver = None;
+            state.driven = false;
         }
         idle
     }
 }
 
-impl Drop for Alive<'_> {
+impl Drop for Alive {
     fn drop(&mut self) {
         let waiting: Vec<_> = {
             let mut state = self.shared.lock();
-            if state.generation == self.generation {
-                state.driver = None;
+            if state.generation != self.generation {
+                return;
             }
+            state.driven = false;
             state.entries.values().map(|entry| entry.slot.clone()).collect()
         };
-        waiting.iter().for_each(|slot| slot.wake());
+        for slot in waiting {
+            slot.wake();
+        }
     }
 }

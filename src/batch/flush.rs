@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::api::{ApiError, Effect, NewBatch};
-use super::collector::Shared;
 use super::error::BatchError;
 use super::results::{self, Unanswered};
+use super::shared::Shared;
 use super::state::{Phase, Rescue};
 use super::store::{FlushId, Record, StoreError};
 use super::{line, search};

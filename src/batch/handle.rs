@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use serde::de::DeserializeOwned;
 
 use super::api::{LineAnswer, Outcome};
-use super::collector::Shared;
 use super::error::BatchError;
+use super::shared::Shared;
 use crate::id::RequestId;
 
 /// A request that is under way: a future of its answer, and a printable id.

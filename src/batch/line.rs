@@ -1,7 +1,5 @@
 //! One line of an input file: what is refused before it is made, and its exact bytes.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
@@ -26,7 +24,7 @@ pub(super) struct Checked {
 /// Checks a body as the server would, since one line that it refuses fails the whole file.
 pub(super) fn check(
     endpoint: &Endpoint,
-    body: Bytes,
+    body: &Bytes,
     policy: &BatchPolicy,
 ) -> Result<Checked, InvalidRequest> {
     if !endpoint.is_metered() {
@@ -34,8 +32,8 @@ pub(super) fn check(
         return Err(InvalidRequest::Endpoint { endpoint });
     }
     let unreadable = |reason: String| InvalidRequest::Unreadable { reason };
-    std::str::from_utf8(&body).map_err(|error| unreadable(error.to_string()))?;
-    let view = RequestView::read(&body).map_err(|error| unreadable(error.to_string()))?;
+    std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
+    let view = RequestView::read(body).map_err(|error| unreadable(error.to_string()))?;
     let model = view.model_name().ok_or(InvalidRequest::NoModel)?;
     if view.is_stream() {
         return Err(InvalidRequest::Stream);
@@ -48,7 +46,7 @@ pub(super) fn check(
         let limit = MAX_EMBEDDING_INPUTS;
         return Err(InvalidRequest::TooManyInputs { inputs, limit });
     }
-    let (bytes, limit) = (size(&body), policy.max_bytes);
+    let (bytes, limit) = (size(body), policy.max_bytes);
     if bytes > limit {
         return Err(InvalidRequest::TooLarge { bytes, limit });
     }
@@ -109,7 +107,7 @@ fn elements(json: &str) -> Option<usize> {
 }
 
 /// In valid JSON a raw line break is white space, so that a blank in its place changes nothing.
-fn on_one_line(body: Bytes) -> Bytes {
+fn on_one_line(body: &Bytes) -> Bytes {
     let trimmed = body.trim_ascii();
     if memchr::memchr2(b'\n', b'\r', trimmed).is_none() {
         return body.slice_ref(trimmed);
@@ -130,7 +128,7 @@ pub(super) fn custom_id(id: RequestId, attempt: u32) -> String {
 }
 
 /// Returns the request that a line's id names, whichever attempt it was.
-pub(super) fn request_of(custom_id: &Cow<'_, str>) -> Option<RequestId> {
+pub(super) fn request_of(custom_id: &str) -> Option<RequestId> {
     custom_id.split_once('-')?.0.parse().ok()
 }
 
@@ -156,7 +154,7 @@ mod tests {
 
     fn checked(body: &str) -> Result<Checked, InvalidRequest> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        check(&Endpoint::ChatCompletions, body, &BatchPolicy::default())
+        check(&Endpoint::ChatCompletions, &body, &BatchPolicy::default())
     }
 
     #[test]
@@ -179,9 +177,9 @@ mod tests {
             );
         }
         let body = Bytes::from_static(b"{\"model\":\"a\",\"x\":\"\xff\"}");
-        assert!(check(&Endpoint::Responses, body, &BatchPolicy::default()).is_err());
+        assert!(check(&Endpoint::Responses, &body, &BatchPolicy::default()).is_err());
         let body = Bytes::from_static(b"{\"model\":\"a\"}");
-        let other = check(&Endpoint::from("POST /images"), body, &BatchPolicy::default());
+        let other = check(&Endpoint::from("POST /images"), &body, &BatchPolicy::default());
         assert!(matches!(other, Err(InvalidRequest::Endpoint { .. })));
     }
 
@@ -222,7 +220,7 @@ mod tests {
             prop_assert_eq!(&line["body"], &body);
             let custom_id = line["custom_id"].as_str().unwrap();
             prop_assert!(custom_id.len() <= 64);
-            prop_assert_eq!(request_of(&Cow::Borrowed(custom_id)), Some(item.id));
+            prop_assert_eq!(request_of(custom_id), Some(item.id));
         }
     }
 }

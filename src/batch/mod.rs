@@ -37,6 +37,7 @@ mod line;
 mod policy;
 mod results;
 mod search;
+mod shared;
 mod state;
 mod store;
 

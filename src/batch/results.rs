@@ -138,7 +138,7 @@ impl Pass<'_> {
                 let answer = LineAnswer {
                     status,
                     body: body.into_owned().into(),
-                    request_id: request_id.map(|id| id.into()),
+                    request_id: request_id.map(Into::into),
                     batch_id: Some(self.batch_id.clone()),
                     lane: Lane::Batch,
                 };

@@ -95,14 +95,19 @@ fn is_older(page: &[BatchView], at: Timestamp) -> bool {
 }
 
 fn is_ours(job: &Job, batch: &BatchView, file_id: &str) -> bool {
-    match &batch.input_file_id {
-        // An earlier batch of the same flush carries the same metadata, but another file.
-        Some(input) => input == file_id && !is_failed(batch),
-        None => {
-            let named = batch.metadata.as_ref().and_then(|pairs| pairs.get(FLUSH));
-            named.and_then(|name| name.as_str()) == Some(job.id.as_str()) && !is_failed(batch)
-        }
-    }
+    let named = || {
+        let pairs = batch.metadata.as_ref();
+        pairs
+            .and_then(|pairs| pairs.get(FLUSH))
+            .and_then(|name| name.as_str())
+            == Some(job.id.as_str())
+    };
+    // An earlier batch of the same flush carries the same metadata, but another file.
+    let ours = batch
+        .input_file_id
+        .as_ref()
+        .map_or_else(named, |input| input == file_id);
+    ours && !is_failed(batch)
 }
 
 /// A failed batch ran nothing; one of the same file may have come before, refused for its token limit.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::api::{BatchItem, Outcome};
@@ -48,7 +47,8 @@ pub(super) struct State {
     /// When to send which request on the faster lane.
     pub(super) rescues: BTreeSet<(Instant, RequestId)>,
     pub(super) shut: bool,
-    pub(super) driver: Option<JoinHandle<()>>,
+    /// Whether a driver is at work.
+    pub(super) driven: bool,
     /// Counts the drivers: work that an earlier one began is nobody's.
     pub(super) generation: u64,
     buffers: BTreeMap<LaneKey, Buffer>,
@@ -298,11 +298,13 @@ impl State {
         };
         let buffer = self.buffers.values().find(due)?;
         let (mut bytes, mut inputs) = (0, 0);
+        // A line that alone is too large, under a policy that has changed, goes alone.
+        let mut first = true;
         let fits = |id: &RequestId| {
             let entry = self.entries.get(id);
             bytes += entry.map_or(0, |entry| line::size(&entry.item.body));
             inputs += entry.map_or(0, |entry| entry.inputs);
-            bytes <= policy.max_bytes && inputs <= MAX_EMBEDDING_INPUTS
+            std::mem::take(&mut first) || (bytes <= policy.max_bytes && inputs <= MAX_EMBEDDING_INPUTS)
         };
         let oldest = buffer.waiting.iter().map(|(_, id)| *id);
         Some(oldest.take(policy.max_requests).take_while(fits).collect())
