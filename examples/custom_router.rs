@@ -44,7 +44,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         call.chat().create(request).await?;
         let receipt = call.receipt().await.ok_or("the call left no receipt")?;
         let served = receipt.served_model().map_or("?", |model| model.as_str());
-        println!("{feature}: {served} ({})", receipt.reason().unwrap_or("as asked for"));
+        println!(
+            "{feature}: {served} ({})",
+            receipt.reason().unwrap_or("as asked for")
+        );
     }
     Ok(())
 }

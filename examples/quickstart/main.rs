@@ -35,10 +35,18 @@ async fn main() -> Result<(), Failure> {
         (Client::new(), Transport::default(), BatchPolicy::default())
     } else {
         println!("This runs against the embedded simulator: no network, no key, no money.");
-        let simulator = Simulator::builder().with_batch_delay(Duration::from_secs(8)).build();
+        let simulator = Simulator::builder()
+            .with_batch_delay(Duration::from_secs(8))
+            .build();
         let second = Duration::from_secs(1);
-        let hurried = BatchPolicy::default().with_max_delay(second).with_poll(second, second);
-        (simulator.client(), Transport::service(simulator.service()), hurried)
+        let hurried = BatchPolicy::default()
+            .with_max_delay(second)
+            .with_poll(second, second);
+        (
+            simulator.client(),
+            Transport::service(simulator.service()),
+            hurried,
+        )
     };
     std::fs::create_dir_all(&options.dir)?;
     let llm = LlmClient::builder(client, transport)
@@ -48,18 +56,31 @@ async fn main() -> Result<(), Failure> {
         .build()?;
 
     let patient = jobs.iter().filter(|job| job.kind == Kind::MayWait).count();
-    println!("{} requests, {patient} of them may wait for a batch.\n", jobs.len());
+    println!(
+        "{} requests, {patient} of them may wait for a batch.\n",
+        jobs.len()
+    );
     let progress = tokio::spawn(show_progress(llm.clone()));
     let at_once = stream::iter(jobs.iter().filter(|job| job.kind != Kind::MayWait).cloned());
     let at_once = at_once.map(|job| job.run(llm.clone())).buffer_unordered(8);
     let waiting = stream::iter(jobs.iter().filter(|job| job.kind == Kind::MayWait).cloned());
-    let waiting = waiting.map(|job| job.run(llm.clone())).buffer_unordered(patient.max(1));
+    let waiting = waiting
+        .map(|job| job.run(llm.clone()))
+        .buffer_unordered(patient.max(1));
     let answers: Vec<_> = stream::select(at_once, waiting).collect().await;
     progress.abort();
 
     let pending = llm.shutdown(Duration::from_secs(60)).await?;
-    let failed: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    println!("\n{} answers, {} failed, {} still pending.\n", answers.len() - failed.len(), failed.len(), pending.calls);
+    let failed: Vec<_> = answers
+        .iter()
+        .filter_map(|answer| answer.as_ref().err())
+        .collect();
+    println!(
+        "\n{} answers, {} failed, {} still pending.\n",
+        answers.len() - failed.len(),
+        failed.len(),
+        pending.calls
+    );
     for failure in failed.iter().take(3) {
         println!("failed: {failure}");
     }
@@ -69,7 +90,10 @@ async fn main() -> Result<(), Failure> {
     let page = options.dir.join("report.html");
     report.write_html(&page)?;
     println!("The same as a page: {}", page.display());
-    println!("The ledger, one JSON line a call: {}", options.dir.join("costs").display());
+    println!(
+        "The ledger, one JSON line a call: {}",
+        options.dir.join("costs").display()
+    );
     Ok(())
 }
 
@@ -80,7 +104,10 @@ struct Options {
 
 impl Options {
     fn read() -> Result<Self, Failure> {
-        let mut options = Self { live: false, dir: PathBuf::from("target/quickstart") };
+        let mut options = Self {
+            live: false,
+            dir: PathBuf::from("target/quickstart"),
+        };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -108,7 +135,9 @@ fn quote(jobs: &[Job]) {
                 Kind::Embedding => (Lane::Standard, 0),
                 _ => (Lane::Standard, requests::MAX_OUTPUT),
             };
-            prices.worst_case(&ModelId::from(job.model()), lane, input, output.into(), now).ok()
+            prices
+                .worst_case(&ModelId::from(job.model()), lane, input, output.into(), now)
+                .ok()
         })
         .sum();
     match most {

@@ -14,12 +14,12 @@ use thrifty::LlmClient;
 use crate::Failure;
 
 /// The limit on the output of each request, in tokens.
-pub const MAX_OUTPUT: u32 = 400;
+pub(crate) const MAX_OUTPUT: u32 = 400;
 
 const PROMPTS: &str = include_str!("data/mt_bench.jsonl");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Interactive,
     Streamed,
     WithTools,
@@ -29,10 +29,10 @@ pub enum Kind {
 }
 
 #[derive(Debug, Clone)]
-pub struct Job {
-    pub feature: String,
-    pub prompt: String,
-    pub kind: Kind,
+pub(crate) struct Job {
+    pub(crate) feature: String,
+    pub(crate) prompt: String,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ struct Line {
 }
 
 /// Reads the prompts and decides how each is asked: one in four at once, the others may wait.
-pub fn jobs() -> Result<Vec<Job>, Failure> {
+pub(crate) fn jobs() -> Result<Vec<Job>, Failure> {
     let mut jobs = Vec::new();
     for (number, line) in PROMPTS.lines().enumerate() {
         let Line { category, prompt } = serde_json::from_str(line)?;
@@ -53,15 +53,28 @@ pub fn jobs() -> Result<Vec<Job>, Failure> {
             12 => Kind::WithSchema,
             _ => Kind::MayWait,
         };
-        jobs.push(Job { feature: category, prompt, kind });
+        jobs.push(Job {
+            feature: category,
+            prompt,
+            kind,
+        });
     }
-    let all = jobs.iter().take(8).map(|job| job.prompt.as_str()).collect::<Vec<_>>().join("\n");
-    jobs.push(Job { feature: "search".into(), prompt: all, kind: Kind::Embedding });
+    let all = jobs
+        .iter()
+        .take(8)
+        .map(|job| job.prompt.as_str())
+        .collect::<Vec<_>>()
+        .join("\n");
+    jobs.push(Job {
+        feature: "search".into(),
+        prompt: all,
+        kind: Kind::Embedding,
+    });
     Ok(jobs)
 }
 
 impl Job {
-    pub fn model(&self) -> &'static str {
+    pub(crate) fn model(&self) -> &'static str {
         match self.kind {
             Kind::Embedding => "text-embedding-3-small",
             _ => "gpt-4o",
@@ -69,12 +82,14 @@ impl Job {
     }
 
     /// Sends the request. These are async-openai's own calls; only the scope is new.
-    pub async fn run(self, llm: LlmClient<OpenAIConfig>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, llm: LlmClient<OpenAIConfig>) -> Result<(), Failure> {
         let scope = llm.feature(self.feature.as_str()).tag("program", "quickstart");
         match self.kind {
             Kind::Embedding => {
-                let request =
-                    CreateEmbeddingRequestArgs::default().model(self.model()).input(self.prompt).build()?;
+                let request = CreateEmbeddingRequestArgs::default()
+                    .model(self.model())
+                    .input(self.prompt)
+                    .build()?;
                 scope.embeddings().create(request).await?;
             }
             Kind::Streamed => {

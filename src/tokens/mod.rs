@@ -94,7 +94,9 @@ impl TokenCounter {
 
     /// Whether both vocabularies are loaded, so that no count has to wait for that.
     pub fn is_warm(&self) -> bool {
-        [Encoding::Cl100k, Encoding::O200k].into_iter().all(Encoding::is_loaded)
+        [Encoding::Cl100k, Encoding::O200k]
+            .into_iter()
+            .all(Encoding::is_loaded)
     }
 
     /// Counts a text on its own, without what frames it in a request.

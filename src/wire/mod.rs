@@ -43,7 +43,9 @@ pub fn is_null(value: &RawValue) -> bool {
 
 /// Returns at most so many bytes of a text's beginning, cut between characters.
 pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    let end = (0..=bytes.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
