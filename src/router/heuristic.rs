@@ -220,11 +220,11 @@ impl Score {
                 b'`' if rest().starts_with(b"```") => code += 3,
                 b'{' | b'}' | b';' => code += 1,
                 b'=' | b'^' | b'*' | b'+' | b'/' if previous.is_ascii_digit() || previous == b' ' => {
-                    formula += 1
+                    formula += 1;
                 }
                 b'\\' if rest().starts_with(b"\\frac") || rest().starts_with(b"\\sum") => formula += 3,
                 0xE2 if rest().starts_with("∑".as_bytes()) || rest().starts_with("∫".as_bytes()) => {
-                    formula += 3
+                    formula += 3;
                 }
                 b'?' => parts += 1,
                 b'-' | b'*' | b'0'..=b'9' if line_start => parts += 1,

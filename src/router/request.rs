@@ -65,29 +65,29 @@ impl<'a> RouteRequest<'a> {
     ///
     /// # Errors
     /// If the body is not a JSON object, or has a member that matters twice. A body without a model is read as one
-    /// that asks for the model ``.
+    /// that asks for a model with an empty name.
     pub fn read(endpoint: &'a Endpoint, body: &'a [u8], facts: &'a Facts) -> Result<Self, UnreadableBody> {
         let view = RequestView::read(body)?;
         let model = ModelId::from(&*view.model_name().unwrap_or_default());
-        Ok(Self::of(endpoint, view, model, facts))
+        Ok(Self::of(endpoint, &view, model, facts))
     }
 
     /// Takes a body that is already read.
     pub(crate) fn of(
         endpoint: &'a Endpoint,
-        view: RequestView<'a>,
+        view: &RequestView<'a>,
         requested_model: ModelId,
         facts: &'a Facts,
     ) -> Self {
-        let (low, _) = facts.tokens.bounds(endpoint, &view);
+        let (low, _) = facts.tokens.bounds(endpoint, view);
         Self {
             endpoint,
             requested_model,
             attribution: Cow::Owned(Attribution::default()),
             within: None,
             at: Timestamp::from_unix_millis(0),
-            needs: Needs::of(endpoint, &view).with_input_tokens(low),
-            view,
+            needs: Needs::of(endpoint, view).with_input_tokens(low),
+            view: *view,
             facts,
         }
     }
