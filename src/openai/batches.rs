@@ -68,7 +68,7 @@ impl ServerBatches {
                         "the server answered {status} with a body that is no such object"
                     ))
                 }),
-            refused @ Reply::Whole { .. } => Err(self.refusal(&refused)),
+            refused => Err(self.refusal(&refused)),
         }
     }
 
