@@ -10,6 +10,9 @@ pub mod ledger;
 mod model;
 mod money;
 pub mod pricing;
+#[cfg(feature = "simulator")]
+pub mod simulator;
+pub mod tokens;
 mod usage;
 pub mod wire;
 

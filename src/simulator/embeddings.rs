@@ -1,0 +1,166 @@
+//! `POST /embeddings`.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Simulator;
+use super::book::Charge;
+use super::exchange::{Outgoing, Refusal};
+use super::models;
+use super::text::hash;
+use crate::endpoint::Endpoint;
+use crate::lane::Lane;
+use crate::model::ModelId;
+use crate::usage::Usage;
+
+#[derive(Deserialize)]
+struct Ask {
+    #[serde(default)]
+    input: Value,
+    #[serde(default)]
+    encoding_format: Option<String>,
+    #[serde(default)]
+    dimensions: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Embedding {
+    object: &'static str,
+    index: usize,
+    embedding: Vector,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Vector {
+    Floats(Vec<f32>),
+    Base64(String),
+}
+
+impl Simulator {
+    pub(super) fn embeddings(&self, body: &Bytes) -> Result<Outgoing, Refusal> {
+        self.embed(body, Lane::Standard)
+    }
+
+    /// Embeds in a lane; a batch is the only other one than the standard.
+    pub(super) fn embed(&self, body: &Bytes, lane: Lane) -> Result<Outgoing, Refusal> {
+        let view = super::ask::read(body)?;
+        let model = self.model_of(&view)?;
+        let Some(full) = models::dimensions(&model) else {
+            let message = "You are not allowed to generate embeddings from this model";
+            return Err(Refusal::new(http::StatusCode::FORBIDDEN, message));
+        };
+        let ask: Ask = serde_json::from_slice(body)
+            .map_err(|error| Refusal::bad_request(error.to_string()).with_code("invalid_type"))?;
+        let inputs = inputs(ask.input)?;
+        let dimensions = ask.dimensions.unwrap_or(full);
+        if dimensions == 0 || dimensions > full {
+            let message =
+                format!("Invalid value for 'dimensions' = {dimensions}. Must be between 1 and {full}.");
+            return Err(Refusal::bad_request(message).about("dimensions"));
+        }
+        let tokens = self
+            .core
+            .counter
+            .count_request(&Endpoint::Embeddings, &view)
+            .tokens;
+        let as_base64 = ask.encoding_format.as_deref() == Some("base64");
+        let data: Vec<Embedding> = inputs
+            .iter()
+            .enumerate()
+            .map(|(index, input)| {
+                let seed = hash(self.core.seed, model.as_bytes());
+                let vector = unit_vector(hash(seed, input.to_string().as_bytes()), dimensions);
+                let embedding = if as_base64 {
+                    Vector::Base64(base64(
+                        &vector.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>(),
+                    ))
+                } else {
+                    Vector::Floats(vector)
+                };
+                Embedding {
+                    object: "embedding",
+                    index,
+                    embedding,
+                }
+            })
+            .collect();
+        self.core.charge(Charge {
+            id: format!("embd-{:016x}", self.core.fresh(body)),
+            model: ModelId::from(models::served(&model)),
+            lane,
+            endpoint: Endpoint::Embeddings,
+            usage: Usage::new(tokens, 0),
+            at: self.core.now(),
+        });
+        Ok(Outgoing::json(&json!({
+            "object": "list", "data": data, "model": models::served(&model),
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        })))
+    }
+}
+
+/// Splits the four forms of `input` into one value per text.
+fn inputs(input: Value) -> Result<Vec<Value>, Refusal> {
+    let invalid = || {
+        let message =
+            "'input' must be a string, an array of strings, or an array of tokens, and not be empty.";
+        Refusal::bad_request(message).about("input")
+    };
+    match input {
+        Value::String(ref text) if !text.is_empty() => Ok(vec![input]),
+        Value::Array(ref items) => match items.first() {
+            Some(Value::Number(_)) => Ok(vec![input]),
+            Some(Value::String(_) | Value::Array(_)) => Ok(items.clone()),
+            _ => Err(invalid()),
+        },
+        _ => Err(invalid()),
+    }
+}
+
+fn unit_vector(seed: u64, dimensions: usize) -> Vec<f32> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let raw: Vec<f32> = (0..dimensions).map(|_| rng.f32() - 0.5).collect();
+    let length = raw
+        .iter()
+        .map(|x| x * x)
+        .sum::<f32>()
+        .sqrt()
+        .max(f32::MIN_POSITIVE);
+    raw.into_iter().map(|x| x / length).collect()
+}
+
+/// Encodes with the standard alphabet and padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for at in 0..4 {
+            let sextet = (bits >> (18 - 6 * at)) & 63;
+            let char = ALPHABET.get(sextet as usize).copied().unwrap_or(b'=');
+            text.push(if at <= chunk.len() { char::from(char) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_as_in_rfc_4648() {
+        for (plain, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! An offline OpenAI for tests: chat completions, responses, embeddings, files, batches and models, in process or on
+//! loopback.
+//!
+//! Both faces have the same core. [`Simulator::service`] is a tower service for
+//! `async_openai::Client::with_http_service`; it opens no socket and takes its time from tokio, so that a test with
+//! paused time waits for nothing. [`Simulator::serve`] is an HTTP server for programs that speak TCP.
+//!
+//! Answers are plausible nonsense of 20 to 180 tokens, or JSON that fits the schema or tool asked for. The same seed
+//! and the same requests give the same answers and ids. What it generates is billed in [`Simulator::book`], in tokens,
+//! whether or not the client was still there to read it.
+//!
+//! The rules a test can rely on:
+//! - An alias is answered by its dated snapshot; an unknown model is a 404 `model_not_found`.
+//! - Of a prompt of at least 1,024 tokens, the part that an earlier prompt to the same model began with is reported as
+//!   cached, rounded down to 128 tokens; never in a batch.
+//! - Reasoning models (`o1`, `o3`, `o4`, `gpt-5`, `gpt-6`) report reasoning tokens and refuse `max_tokens` and a
+//!   `temperature` other than 1.
+//! - If tools are offered and may be called, one is called, unless the last message brings a tool's result.
+//! - `service_tier` is served as asked; `auto` and none are served as `default`.
+//!
+//! # Examples
+//! ```
+//! use async_openai::types::embeddings::CreateEmbeddingRequestArgs;
+//! use thrifty::simulator::Simulator;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let simulator = Simulator::builder().with_seed(7).build();
+//! let request = CreateEmbeddingRequestArgs::default()
+//!     .model("text-embedding-3-small")
+//!     .input("a short text")
+//!     .build()?;
+//! let answer = simulator.client().embeddings().create(request).await?;
+//! assert_eq!(answer.data[0].embedding.len(), 1_536);
+//! assert_eq!(simulator.requests()[0].path, "/v1/embeddings");
+//! # Ok(())
+//! # }
+//! ```
+
+mod ask;
+mod batches;
+mod book;
+mod chat;
+mod core;
+mod embeddings;
+mod exchange;
+mod faults;
+mod files;
+mod models;
+mod responses;
+mod server;
+mod service;
+mod text;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_openai::Client;
+use async_openai::config::OpenAIConfig;
+use bytes::Bytes;
+
+pub use self::book::{Book, Charge};
+pub use self::faults::Fault;
+pub use self::server::SimulatorServer;
+pub use self::service::SimulatorService;
+
+use self::core::Core;
+
+/// An offline OpenAI. Clones are handles on the same one.
+///
+/// See the [module](self) for its rules.
+#[derive(Debug, Clone)]
+pub struct Simulator {
+    core: Arc<Core>,
+}
+
+/// A request that the simulator received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SeenRequest {
+    /// The method, such as `POST`.
+    pub method: String,
+    /// The path, such as `/v1/chat/completions`.
+    pub path: String,
+    /// The body, as it came.
+    pub body: Bytes,
+}
+
+/// Settings of a [`Simulator`].
+///
+/// # Default
+/// - models: the OpenAI names in common use and their snapshots
+/// - seed: 0
+/// - latency and chunk delay: zero
+/// - batch delay: 30 s
+/// - request log: the last 10,000
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SimulatorBuilder {
+    models: Vec<String>,
+    seed: u64,
+    latency: Duration,
+    chunk_delay: Duration,
+    batch_delay: Duration,
+    request_log: usize,
+}
+
+impl Default for Simulator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Simulator {
+    /// Makes a simulator with the default settings. Needs no runtime.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts from the default settings.
+    pub fn builder() -> SimulatorBuilder {
+        SimulatorBuilder {
+            models: models::common(),
+            seed: 0,
+            latency: Duration::ZERO,
+            chunk_delay: Duration::ZERO,
+            batch_delay: Duration::from_secs(30),
+            request_log: 10_000,
+        }
+    }
+
+    /// Returns the face in process, for `async_openai::Client::with_http_service`.
+    pub fn service(&self) -> SimulatorService {
+        SimulatorService::new(self.clone())
+    }
+
+    /// Returns a client that talks to this simulator in process, with a key that means nothing.
+    pub fn client(&self) -> Client<OpenAIConfig> {
+        let config = OpenAIConfig::new()
+            .with_api_base("https://api.openai.com/v1")
+            .with_api_key("sk-simulator");
+        Client::with_config(config).with_http_service(self.service())
+    }
+
+    /// Scripts a fault for the next request that it is meant for.
+    pub fn inject(&self, fault: Fault) {
+        self.core.inject(fault);
+    }
+
+    /// Returns what was billed so far, oldest first.
+    pub fn book(&self) -> Book {
+        self.advance_batches();
+        self.core.book()
+    }
+
+    /// Returns the last requests that were received, oldest first; see
+    /// [`with_request_log`](SimulatorBuilder::with_request_log).
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.core.requests()
+    }
+
+    /// Returns how many requests were received in all.
+    pub fn request_count(&self) -> u64 {
+        self.core.request_count()
+    }
+}
+
+impl SimulatorBuilder {
+    /// Knows these models and no other. A name it has no snapshot for is served as it is.
+    pub fn with_models<M: Into<String>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
+        self.models = models.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets what answers, ids and the order of batch outputs are derived from.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Waits so long, in tokio's time, before every answer.
+    pub fn with_latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Waits so long, in tokio's time, before every event of a stream.
+    pub fn with_chunk_delay(mut self, delay: Duration) -> Self {
+        self.chunk_delay = delay;
+        self
+    }
+
+    /// Sets how long a batch takes, in tokio's time, from its creation to `completed`.
+    pub fn with_batch_delay(mut self, delay: Duration) -> Self {
+        self.batch_delay = delay;
+        self
+    }
+
+    /// Keeps so many of the last requests with their bodies.
+    pub fn with_request_log(mut self, requests: usize) -> Self {
+        self.request_log = requests;
+        self
+    }
+
+    /// Makes the simulator. Needs no runtime.
+    #[must_use]
+    pub fn build(self) -> Simulator {
+        Simulator {
+            core: Arc::new(Core::new(self)),
+        }
+    }
+}

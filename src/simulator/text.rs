@@ -1,0 +1,265 @@
+//! What the simulator says: always the same for the same seed and prompt.
+
+use serde_json::{Map, Value, json};
+
+/// Words that are one token each after a space, in both of OpenAI's current encodings.
+const WORDS: &[&str] = &[
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "that",
+    "for",
+    "with",
+    "as",
+    "on",
+    "by",
+    "at",
+    "from",
+    "are",
+    "this",
+    "which",
+    "when",
+    "each",
+    "more",
+    "most",
+    "many",
+    "some",
+    "first",
+    "last",
+    "small",
+    "large",
+    "long",
+    "short",
+    "common",
+    "clear",
+    "simple",
+    "different",
+    "same",
+    "water",
+    "light",
+    "time",
+    "world",
+    "people",
+    "work",
+    "part",
+    "place",
+    "case",
+    "point",
+    "number",
+    "group",
+    "problem",
+    "fact",
+    "way",
+    "day",
+    "year",
+    "system",
+    "question",
+    "answer",
+    "reason",
+    "result",
+    "example",
+    "change",
+    "level",
+    "order",
+    "form",
+    "value",
+    "process",
+    "model",
+];
+
+/// Words that open a sentence; one token each after a space.
+const OPENERS: &[&str] = &[
+    "The", "This", "It", "We", "They", "In", "For", "When", "As", "Each",
+];
+
+/// A 64-bit hash that is the same on every machine and in every version of Rust.
+pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |state: u64, word: u64| (state ^ word).wrapping_mul(K).rotate_left(29);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut state = words.iter().fold(mix(seed, bytes.len() as u64), |state, word| {
+        mix(state, u64::from_le_bytes(*word))
+    });
+    for byte in rest {
+        state = mix(state, u64::from(*byte));
+    }
+    state ^= state >> 32;
+    state = state.wrapping_mul(K);
+    state ^ (state >> 29)
+}
+
+/// Writes prose of exactly so many tokens.
+pub(super) fn prose(rng: &mut fastrand::Rng, tokens: u64) -> String {
+    let mut text = String::with_capacity(usize::try_from(tokens).unwrap_or(0) * 6);
+    let mut left_in_sentence = 0_u32;
+    for _ in 0..tokens {
+        let word = if left_in_sentence == 0 {
+            left_in_sentence = rng.u32(7..16);
+            OPENERS.get(rng.usize(..OPENERS.len()))
+        } else if left_in_sentence == 1 {
+            left_in_sentence = 0;
+            text.push('.');
+            continue;
+        } else {
+            WORDS.get(rng.usize(..WORDS.len()))
+        };
+        left_in_sentence -= 1;
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word.copied().unwrap_or_default());
+    }
+    text
+}
+
+/// Makes a value that is valid against the simple parts of a JSON schema: types, `enum`, `const`, `required`, `items`,
+/// `anyOf`, `$ref` into `$defs`, and bounds on numbers and lengths.
+pub(super) fn instance(rng: &mut fastrand::Rng, schema: &Value) -> Value {
+    of_schema(rng, schema, schema, 0)
+}
+
+fn of_schema(rng: &mut fastrand::Rng, root: &Value, schema: &Value, depth: u32) -> Value {
+    if depth > 12 {
+        return Value::Null;
+    }
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        let found = target.strip_prefix('#').and_then(|path| root.pointer(path));
+        return found.map_or(Value::Null, |found| of_schema(rng, root, found, depth + 1));
+    }
+    if let Some(value) = schema.get("const") {
+        return value.clone();
+    }
+    let first_of = |name: &str| {
+        schema
+            .get(name)
+            .and_then(Value::as_array)
+            .filter(|list| !list.is_empty())
+    };
+    if let Some(value) = first_of("enum").and_then(|list| list.get(rng.usize(..list.len()))) {
+        return value.clone();
+    }
+    let branch = ["anyOf", "oneOf", "allOf"]
+        .into_iter()
+        .find_map(|name| first_of(name)?.first());
+    if let Some(branch) = branch {
+        return of_schema(rng, root, branch, depth + 1);
+    }
+    let kind = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.first().and_then(Value::as_str),
+        other => other.and_then(Value::as_str),
+    };
+    let bound = |name: &str| schema.get(name).and_then(Value::as_i64);
+    let length = |name: &str| bound(name).and_then(|bound| usize::try_from(bound).ok());
+    match kind {
+        Some("string") => {
+            let mut text = prose(rng, 4).replace('.', "");
+            while text.len() < length("minLength").unwrap_or(0) {
+                text.push('a');
+            }
+            text.truncate(length("maxLength").unwrap_or(usize::MAX));
+            Value::String(text)
+        }
+        Some("integer" | "number") => {
+            let low = bound("minimum").or_else(|| bound("exclusiveMinimum").map(|low| low.saturating_add(1)));
+            let high =
+                bound("maximum").or_else(|| bound("exclusiveMaximum").map(|high| high.saturating_sub(1)));
+            let low = low.unwrap_or_else(|| high.map_or(1, |high| high.min(1)));
+            json!(rng.i64(low..=high.unwrap_or_else(|| low.saturating_add(99)).max(low)))
+        }
+        Some("boolean") => json!(rng.bool()),
+        Some("null") => Value::Null,
+        Some("array") => {
+            let any = json!({"type": "string"});
+            let items = schema.get("items").unwrap_or(&any);
+            let count = length("minItems").unwrap_or(2).min(64);
+            let count = count.min(length("maxItems").unwrap_or(count));
+            (0..count)
+                .map(|_| of_schema(rng, root, items, depth + 1))
+                .collect()
+        }
+        _ => object(rng, root, schema, depth),
+    }
+}
+
+/// Fills the required properties, or all if the schema does not say which are.
+fn object(rng: &mut fastrand::Rng, root: &Value, schema: &Value, depth: u32) -> Value {
+    let mut filled = Map::new();
+    let required = schema.get("required").and_then(Value::as_array);
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, schema) in properties.into_iter().flatten() {
+        if required.is_none_or(|required| required.iter().any(|wanted| wanted == name)) {
+            filled.insert(name.clone(), of_schema(rng, root, schema, depth + 1));
+        }
+    }
+    Value::Object(filled)
+}
+
+/// Cuts a text into pieces of a word or two, as a stream brings them.
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let long_enough = rest
+            .char_indices()
+            .find(|(at, char)| (*char == ' ' && *at >= 6) || *at >= 24);
+        let (piece, left) = rest.split_at(long_enough.map_or(rest.len(), |(at, _)| at));
+        rest = left;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tokens::TokenCounter;
+
+    proptest! {
+        #[test]
+        fn prose_has_exactly_as_many_tokens_as_asked_for(seed in any::<u64>(), tokens in 0_u64..300) {
+            let text = prose(&mut fastrand::Rng::with_seed(seed), tokens);
+            for model in ["gpt-4o", "gpt-4"] {
+                prop_assert_eq!(TokenCounter::new().count_text(model, &text).tokens, tokens, "{}", &text);
+            }
+        }
+
+        #[test]
+        fn pieces_put_together_are_the_text(text in "[a-z é\"{}]{0,80}") {
+            prop_assert_eq!(pieces(&text).collect::<String>(), text);
+        }
+    }
+
+    #[test]
+    fn an_instance_has_what_its_schema_requires() {
+        let schema = json!({
+            "type": "object", "required": ["city", "unit", "days", "home", "tags"],
+            "properties": {
+                "city": {"type": "string", "maxLength": 5}, "unit": {"enum": ["c", "f"]},
+                "days": {"type": "integer", "minimum": 3, "maximum": 5}, "note": {"type": "string"},
+                "home": {"$ref": "#/$defs/place"}, "tags": {"type": "array", "items": {"type": "boolean"}},
+            },
+            "$defs": {"place": {"type": ["object", "null"], "properties": {"lat": {"type": "number"}}}},
+        });
+        for seed in 0..50 {
+            let value = instance(&mut fastrand::Rng::with_seed(seed), &schema);
+            assert!(
+                value["city"].as_str().is_some_and(|city| city.len() <= 5),
+                "{value}"
+            );
+            assert!(["c", "f"].iter().any(|unit| value["unit"] == *unit));
+            assert!((3..=5).contains(&value["days"].as_i64().unwrap()));
+            assert!(value["home"]["lat"].is_number());
+            assert!(value["tags"].as_array().unwrap().iter().all(Value::is_boolean));
+            assert_eq!(value.get("note"), None);
+        }
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_comes_to_an_end() {
+        let schema = json!({"properties": {"next": {"$ref": "#"}}});
+        assert!(instance(&mut fastrand::Rng::with_seed(1), &schema).is_object());
+    }
+}
