@@ -291,16 +291,16 @@ fn refuse_unsupported(view: &RequestView<'_>) -> Result<(), Refusal> {
             .about("max_tokens")
             .with_code("unsupported_parameter"));
     }
-    let is_one = |json: &str| json.parse() == Ok(1.0_f64);
-    let is_zero = |json: &str| json.parse() == Ok(0.0_f64);
-    let values: [(&'static str, _, fn(&str) -> bool, _); 4] = [
-        ("temperature", view.temperature, is_one, "1"),
-        ("top_p", view.top_p, is_one, "1"),
-        ("presence_penalty", view.presence_penalty, is_zero, "0"),
-        ("frequency_penalty", view.frequency_penalty, is_zero, "0"),
+    let values = [
+        ("temperature", view.temperature, "1"),
+        ("top_p", view.top_p, "1"),
+        ("presence_penalty", view.presence_penalty, "0"),
+        ("frequency_penalty", view.frequency_penalty, "0"),
     ];
-    for (name, value, is_default, default) in values {
-        let Some(value) = value.filter(|raw| !wire::is_null(raw) && !is_default(raw.get())) else {
+    let number = |json: &str| json.parse::<f64>().ok();
+    for (name, value, default) in values {
+        let Some(value) = value.filter(|raw| !wire::is_null(raw) && number(raw.get()) != number(default))
+        else {
             continue;
         };
         let message = format!(

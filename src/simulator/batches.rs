@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::Simulator;
 use super::core::Core;
 use super::exchange::{Incoming, Outgoing, Payload, Refusal};
-use super::files::{File, Shelf, no_file, page};
+use super::files::{File, Store, no_file, page};
 use super::text::hash;
 use crate::endpoint::Endpoint;
 use crate::lane::Lane;
@@ -377,15 +377,15 @@ impl Batch {
 impl Simulator {
     /// Brings all batches to where they are by now.
     pub(super) fn advance_batches(&self) {
-        self.advance(&mut self.core.shelf());
+        self.advance(&mut self.core.store());
     }
 
-    fn advance(&self, shelf: &mut Shelf) {
-        if shelf.batches.iter().all(|batch| batch.status().is_terminal()) {
+    fn advance(&self, store: &mut Store) {
+        if store.batches.iter().all(|batch| batch.status().is_terminal()) {
             return;
         }
         let now = self.core.elapsed();
-        let Shelf { batches, files } = shelf;
+        let Store { batches, files } = store;
         for batch in batches.iter_mut().filter(|batch| !batch.status().is_terminal()) {
             files.extend(batch.advance(self, now));
         }
@@ -423,8 +423,8 @@ impl Simulator {
                 .about("endpoint")
                 .with_code("invalid_value"));
         }
-        let mut shelf = self.core.shelf();
-        let file = shelf
+        let mut store = self.core.store();
+        let file = store
             .file(&wire.input_file_id)
             .ok_or_else(|| no_file(&wire.input_file_id))?;
         if file.purpose != "batch" {
@@ -449,14 +449,14 @@ impl Simulator {
             error_file: None,
         };
         let answer = batch.describe();
-        shelf.batches.push(batch);
+        store.batches.push(batch);
         Ok(Outgoing::json(&answer))
     }
 
     pub(super) fn list_batches(&self, request: &Incoming) -> Result<Outgoing, Refusal> {
-        let mut shelf = self.core.shelf();
-        self.advance(&mut shelf);
-        let newest_first = shelf.batches.iter().rev();
+        let mut store = self.core.store();
+        self.advance(&mut store);
+        let newest_first = store.batches.iter().rev();
         page(
             request,
             newest_first
@@ -489,9 +489,9 @@ impl Simulator {
         id: &str,
         then: impl FnOnce(&mut Batch, Duration) -> Result<Outgoing, Refusal>,
     ) -> Result<Outgoing, Refusal> {
-        let mut shelf = self.core.shelf();
-        self.advance(&mut shelf);
-        let batch = shelf.batches.iter_mut().find(|batch| batch.id == id);
+        let mut store = self.core.store();
+        self.advance(&mut store);
+        let batch = store.batches.iter_mut().find(|batch| batch.id == id);
         let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("No batch found with id '{id}'."));
         then(batch.ok_or_else(missing)?, self.core.elapsed())
     }

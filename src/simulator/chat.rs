@@ -80,6 +80,7 @@ struct PromptDetails {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "named as on the wire")]
 struct CompletionDetails {
     reasoning_tokens: u64,
     audio_tokens: u64,

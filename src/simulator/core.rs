@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::book::{Book, Charge};
 use super::exchange::{Incoming, Outgoing, Refusal, Reply};
 use super::faults::{Fault, strike};
-use super::files::Shelf;
+use super::files::Store;
 use super::text::hash;
 use super::{SeenRequest, Simulator, SimulatorBuilder};
 use crate::tokens::TokenCounter;
@@ -37,7 +37,7 @@ pub(super) struct Core {
     memory: Mutex<Memory>,
     log: Mutex<Log>,
     charges: Mutex<Vec<Charge>>,
-    shelf: Mutex<Shelf>,
+    store: Mutex<Store>,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Core {
                 ..Log::default()
             }),
             charges: Mutex::default(),
-            shelf: Mutex::default(),
+            store: Mutex::default(),
         }
     }
 
@@ -101,8 +101,8 @@ impl Core {
         lock(&self.log).count
     }
 
-    pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        lock(&self.shelf)
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.store)
     }
 
     /// Returns how long the simulator has been running, in tokio's time.
