@@ -1,4 +1,9 @@
 //! Stories: async-openai's own typed calls against the simulator, in process and over TCP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::time::Duration;
 
@@ -34,7 +39,7 @@ fn ask(model: &str, text: &str) -> CreateChatCompletionRequest {
 }
 
 /// A request with members that are easier written as JSON.
-fn ask_with(model: &str, more: Value) -> CreateChatCompletionRequest {
+fn ask_with(model: &str, more: &Value) -> CreateChatCompletionRequest {
     let mut request = json!({"model": model, "messages": [{"role": "user", "content": "hello"}]});
     request
         .as_object_mut()
@@ -158,7 +163,7 @@ async fn a_tool_is_called_with_arguments_that_fit_and_not_again_after_its_result
     }}}]);
     let answer = client
         .chat()
-        .create(ask_with("gpt-4o", json!({"tools": tools})))
+        .create(ask_with("gpt-4o", &json!({"tools": tools})))
         .await?;
     let choice = &answer.choices[0];
     assert_eq!(choice.finish_reason, Some(FinishReason::ToolCalls));
@@ -171,7 +176,7 @@ async fn a_tool_is_called_with_arguments_that_fit_and_not_again_after_its_result
 
     let mut stream = client
         .chat()
-        .create_stream(ask_with("gpt-4o", json!({"tools": tools})))
+        .create_stream(ask_with("gpt-4o", &json!({"tools": tools})))
         .await?;
     let mut streamed = String::new();
     while let Some(chunk) = stream.next().await {
@@ -191,7 +196,7 @@ async fn a_tool_is_called_with_arguments_that_fit_and_not_again_after_its_result
     }
     assert_eq!(streamed, call.function.arguments);
 
-    let none = ask_with("gpt-4o", json!({"tools": tools, "tool_choice": "none"}));
+    let none = ask_with("gpt-4o", &json!({"tools": tools, "tool_choice": "none"}));
     assert!(
         client.chat().create(none).await?.choices[0]
             .message
@@ -204,7 +209,7 @@ async fn a_tool_is_called_with_arguments_that_fit_and_not_again_after_its_result
             "function": {"name": "weather", "arguments": "{}"}}]},
         {"role": "tool", "tool_call_id": "c", "content": "sunny"},
     ]);
-    let after = ask_with("gpt-4o", json!({"tools": tools, "messages": messages}));
+    let after = ask_with("gpt-4o", &json!({"tools": tools, "messages": messages}));
     assert!(
         client.chat().create(after).await?.choices[0]
             .message
@@ -223,14 +228,14 @@ async fn a_json_schema_is_filled_and_n_choices_differ_and_add_up() -> Result {
         json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": true}});
     let answer = client
         .chat()
-        .create(ask_with("gpt-4o", json!({"response_format": format})))
+        .create(ask_with("gpt-4o", &json!({"response_format": format})))
         .await?;
     let filled: Value = serde_json::from_str(answer.choices[0].message.content.as_deref().unwrap())?;
     assert!(filled["score"].is_i64(), "{filled}");
 
     let answer = client
         .chat()
-        .create(ask_with("gpt-4o", json!({"n": 3, "max_tokens": 10})))
+        .create(ask_with("gpt-4o", &json!({"n": 3, "max_tokens": 10})))
         .await?;
     assert_eq!(answer.choices.len(), 3);
     assert_ne!(
@@ -253,7 +258,7 @@ async fn a_reasoning_model_reports_reasoning_and_a_tier_is_served_as_asked() -> 
     let client = simulator.client();
     let answer = client
         .chat()
-        .create(ask_with("o3", json!({"service_tier": "flex"})))
+        .create(ask_with("o3", &json!({"service_tier": "flex"})))
         .await?;
     assert_eq!(serde_json::to_value(answer.service_tier)?, json!("flex"));
     let usage = answer.usage.unwrap();
@@ -261,7 +266,7 @@ async fn a_reasoning_model_reports_reasoning_and_a_tier_is_served_as_asked() -> 
     assert!(reasoning > 0 && reasoning < usage.completion_tokens);
     assert_eq!(simulator.book().charges()[0].lane, Lane::Flex);
 
-    let limited = ask_with("o3", json!({"max_completion_tokens": 1}));
+    let limited = ask_with("o3", &json!({"max_completion_tokens": 1}));
     let answer = client.chat().create(limited).await?;
     assert_eq!(answer.choices[0].finish_reason, Some(FinishReason::Length));
     assert_eq!(answer.choices[0].message.content.as_deref(), Some(""));
@@ -276,16 +281,16 @@ async fn what_the_real_api_refuses_is_refused_with_its_code_and_free() {
     for (request, status, code) in [
         (ask("gpt-9", "hi"), 404, "model_not_found"),
         (
-            ask_with("o3", json!({"max_tokens": 5})),
+            ask_with("o3", &json!({"max_tokens": 5})),
             400,
             "unsupported_parameter",
         ),
         (
-            ask_with("gpt-5", json!({"temperature": 0.5})),
+            ask_with("gpt-5", &json!({"temperature": 0.5})),
             400,
             "unsupported_value",
         ),
-        (ask_with("gpt-4o", json!({"messages": []})), 400, "empty_array"),
+        (ask_with("gpt-4o", &json!({"messages": []})), 400, "empty_array"),
         (ask("text-embedding-3-small", "hi"), 403, ""),
     ] {
         assert_eq!(refusal(&client, request).await, (status, code.to_owned()));
@@ -293,7 +298,7 @@ async fn what_the_real_api_refuses_is_refused_with_its_code_and_free() {
     assert!(
         client
             .chat()
-            .create(ask_with("gpt-5", json!({"temperature": 1.0})))
+            .create(ask_with("gpt-5", &json!({"temperature": 1.0})))
             .await
             .is_ok()
     );
@@ -304,7 +309,7 @@ async fn what_the_real_api_refuses_is_refused_with_its_code_and_free() {
 #[tokio::test]
 async fn a_long_prompt_seen_before_is_read_from_the_cache() -> Result {
     let client = Simulator::new().client();
-    let shared: String = (0..3_000).map(|number| format!("{number} ")).collect();
+    let shared = "number ".repeat(3_000);
     let cached = async |question: &str| {
         let answer = client
             .chat()
@@ -463,8 +468,13 @@ async fn a_batch_goes_from_upload_to_its_output_and_error_files() -> Result {
         batch = (polled.status == BatchStatus::Completed).then_some(polled);
     }
     let batch = batch.unwrap();
-    use BatchStatus::{Completed, Finalizing, InProgress, Validating};
-    assert_eq!(seen, [Validating, InProgress, Finalizing, Completed]);
+    let states = [
+        BatchStatus::Validating,
+        BatchStatus::InProgress,
+        BatchStatus::Finalizing,
+        BatchStatus::Completed,
+    ];
+    assert_eq!(seen, states);
     assert!(
         counts.is_sorted() && counts.iter().any(|count| (1..40).contains(count)),
         "{counts:?}"
@@ -563,7 +573,7 @@ async fn a_cancelled_batch_delivers_and_bills_what_had_run() -> Result {
         lines(batch.output_file_id).await?,
         lines(batch.error_file_id).await?,
     );
-    assert_eq!(output.iter().filter(|byte| **byte == b'\n').count(), ran);
+    assert_eq!(std::str::from_utf8(&output)?.lines().count(), ran);
     let rest = String::from_utf8(rest.to_vec())?;
     assert_eq!(rest.lines().count(), 20 - ran);
     assert!(rest.lines().all(|line| line.contains("batch_cancelled")));

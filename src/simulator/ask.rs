@@ -52,23 +52,22 @@ pub(super) struct Draft {
 }
 
 impl Simulator {
-    /// Reads and checks the parts that chat and responses share.
+    /// Checks the parts that chat and responses share, and counts the input.
     pub(super) fn ask<'a>(
         &self,
         endpoint: Endpoint,
-        body: &'a [u8],
+        view: &RequestView<'a>,
+        model: String,
         in_batch: bool,
     ) -> Result<Ask<'a>, Refusal> {
-        let view = read(body)?;
-        let model = self.model_of(&view)?;
         if models::dimensions(&model).is_some() {
             let message = "You are not allowed to sample from this model";
             return Err(Refusal::new(http::StatusCode::FORBIDDEN, message));
         }
         if models::reasons(&model) {
-            refuse_unsupported(&view)?;
+            refuse_unsupported(view)?;
         }
-        let (mut lane, tier) = tier(&view)?;
+        let (mut lane, tier) = tier(view)?;
         if in_batch {
             lane = Lane::Batch;
         }
@@ -78,7 +77,7 @@ impl Simulator {
             raw(view.instructions),
             raw(view.messages.or(view.input)),
         ];
-        let input_tokens = self.core.counter.count_request(&endpoint, &view).tokens;
+        let input_tokens = self.core.counter.count_request(&endpoint, view).tokens;
         let served = models::served(&model);
         let cached_tokens = if in_batch {
             0
@@ -94,7 +93,7 @@ impl Simulator {
         let parts = prompt.iter().chain(&shape);
         let seed = parts.fold(self.core.seed, |seed, part| hash(seed, part.as_bytes()));
         Ok(Ask {
-            view,
+            view: *view,
             endpoint,
             model,
             lane,

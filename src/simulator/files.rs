@@ -7,7 +7,7 @@ use memchr::memmem;
 use serde_json::{Value, json};
 
 use super::Simulator;
-use super::batches::Batch;
+use super::batch::Batch;
 use super::exchange::{Incoming, Outgoing, Payload, Refusal};
 
 /// Input files of batches are kept for 30 days.

@@ -22,8 +22,12 @@ impl TokenCounter {
     }
 
     /// Counts a text.
-    pub fn count_text(&self, _model: &str, text: &str) -> Count {
-        let tokens = tiktoken_rs::o200k_base_singleton().encode_ordinary(text).len() as u64;
+    pub fn count_text(&self, model: &str, text: &str) -> Count {
+        let encoding = match model {
+            "gpt-4" => tiktoken_rs::cl100k_base_singleton(),
+            _ => tiktoken_rs::o200k_base_singleton(),
+        };
+        let tokens = encoding.encode_ordinary(text).len() as u64;
         Count { tokens }
     }
 
