@@ -52,23 +52,22 @@ pub(super) struct Draft {
 }
 
 impl Simulator {
-    /// Reads and checks the parts that chat and responses share.
+    /// Checks the parts that chat and responses share, and counts the input.
     pub(super) fn ask<'a>(
         &self,
         endpoint: Endpoint,
-        body: &'a [u8],
+        view: &RequestView<'a>,
+        model: String,
         in_batch: bool,
     ) -> Result<Ask<'a>, Refusal> {
-        let view = read(body)?;
-        let model = self.model_of(&view)?;
         if models::dimensions(&model).is_some() {
             let message = "You are not allowed to sample from this model";
             return Err(Refusal::new(http::StatusCode::FORBIDDEN, message));
         }
         if models::reasons(&model) {
-            refuse_unsupported(&view)?;
+            refuse_unsupported(view)?;
         }
-        let (mut lane, tier) = tier(&view)?;
+        let (mut lane, tier) = tier(view)?;
         if in_batch {
             lane = Lane::Batch;
         }
@@ -78,7 +77,7 @@ impl Simulator {
             raw(view.instructions),
             raw(view.messages.or(view.input)),
         ];
-        let input_tokens = self.core.counter.count_request(&endpoint, &view).tokens;
+        let input_tokens = self.core.counter.count_request(&endpoint, view).tokens;
         let served = models::served(&model);
         let cached_tokens = if in_batch {
             0
@@ -94,7 +93,7 @@ impl Simulator {
         let parts = prompt.iter().chain(&shape);
         let seed = parts.fold(self.core.seed, |seed, part| hash(seed, part.as_bytes()));
         Ok(Ask {
-            view,
+            view: *view,
             endpoint,
             model,
             lane,
@@ -291,16 +290,16 @@ fn refuse_unsupported(view: &RequestView<'_>) -> Result<(), Refusal> {
             .about("max_tokens")
             .with_code("unsupported_parameter"));
     }
-    let is_one = |json: &str| json.parse() == Ok(1.0_f64);
-    let is_zero = |json: &str| json.parse() == Ok(0.0_f64);
-    let values: [(&'static str, _, fn(&str) -> bool, _); 4] = [
-        ("temperature", view.temperature, is_one, "1"),
-        ("top_p", view.top_p, is_one, "1"),
-        ("presence_penalty", view.presence_penalty, is_zero, "0"),
-        ("frequency_penalty", view.frequency_penalty, is_zero, "0"),
+    let values = [
+        ("temperature", view.temperature, "1"),
+        ("top_p", view.top_p, "1"),
+        ("presence_penalty", view.presence_penalty, "0"),
+        ("frequency_penalty", view.frequency_penalty, "0"),
     ];
-    for (name, value, is_default, default) in values {
-        let Some(value) = value.filter(|raw| !wire::is_null(raw) && !is_default(raw.get())) else {
+    let number = |json: &str| json.parse::<f64>().ok();
+    for (name, value, default) in values {
+        let Some(value) = value.filter(|raw| !wire::is_null(raw) && number(raw.get()) != number(default))
+        else {
             continue;
         };
         let message = format!(

@@ -80,6 +80,7 @@ struct PromptDetails {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "named as on the wire")]
 struct CompletionDetails {
     reasoning_tokens: u64,
     audio_tokens: u64,
@@ -126,9 +127,9 @@ impl Simulator {
 
     fn chat_ask<'a>(&self, body: &'a Bytes, in_batch: bool) -> Result<(Ask<'a>, Shape), Refusal> {
         let view = super::ask::read(body)?;
-        self.model_of(&view)?;
+        let model = self.model_of(&view)?;
         check_messages(&view)?;
-        let ask = self.ask(Endpoint::ChatCompletions, body, in_batch)?;
+        let ask = self.ask(Endpoint::ChatCompletions, &view, model, in_batch)?;
         let shape = chat_shape(&ask);
         Ok((ask, shape))
     }

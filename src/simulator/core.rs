@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::book::{Book, Charge};
 use super::exchange::{Incoming, Outgoing, Refusal, Reply};
 use super::faults::{Fault, strike};
-use super::files::Shelf;
+use super::files::Store;
 use super::text::hash;
 use super::{SeenRequest, Simulator, SimulatorBuilder};
 use crate::tokens::TokenCounter;
@@ -37,7 +37,7 @@ pub(super) struct Core {
     memory: Mutex<Memory>,
     log: Mutex<Log>,
     charges: Mutex<Vec<Charge>>,
-    shelf: Mutex<Shelf>,
+    store: Mutex<Store>,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Core {
                 ..Log::default()
             }),
             charges: Mutex::default(),
-            shelf: Mutex::default(),
+            store: Mutex::default(),
         }
     }
 
@@ -101,8 +101,8 @@ impl Core {
         lock(&self.log).count
     }
 
-    pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        lock(&self.shelf)
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.store)
     }
 
     /// Returns how long the simulator has been running, in tokio's time.
@@ -145,16 +145,14 @@ impl Core {
         let mut is_known = true;
         let mut memory = lock(&self.memory);
         for part in parts {
-            for chunk in part.as_bytes().chunks_exact(PREFIX_STEP) {
+            let mut chunks = part.as_bytes().chunks_exact(PREFIX_STEP);
+            for chunk in chunks.by_ref() {
                 state = hash(state, chunk);
                 is_known &= !memory.prefixes.insert(state);
                 steps += usize::from(is_known);
             }
-            // A part that ends between two steps is a step of its own, and the next part begins after it.
-            let (_, rest) = part
-                .split_at_checked(part.len() - part.len() % PREFIX_STEP)
-                .unwrap_or(("", ""));
-            state = hash(state, rest.as_bytes());
+            // What is left of a part is no step, but all later steps depend on it.
+            state = hash(state, chunks.remainder());
         }
         let shared = (steps * PREFIX_STEP) as u64 * tokens / bytes as u64 / 128 * 128;
         if shared < 1_024 { 0 } else { shared.min(tokens) }
@@ -252,10 +250,10 @@ mod tests {
     #[test]
     fn a_long_prefix_seen_before_is_cached_in_steps_of_128() {
         let simulator = Simulator::new();
-        let shared: String = (0..2_000).map(|number| format!("{number} ")).collect();
+        let shared = "a word or two ".repeat(700);
         assert_eq!(cached(&simulator, &format!("{shared}first")), 0);
         let again = cached(&simulator, &format!("{shared}then something else"));
-        assert!(again >= 1_024 && again % 128 == 0, "{again}");
+        assert!(again >= 1_024 && again.is_multiple_of(128), "{again}");
         assert_eq!(cached(&simulator, &format!("new {shared}")), 0);
     }
 

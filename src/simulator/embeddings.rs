@@ -25,7 +25,7 @@ struct Ask {
 }
 
 #[derive(Serialize)]
-struct Embedding {
+struct Item {
     object: &'static str,
     index: usize,
     embedding: Vector,
@@ -66,7 +66,7 @@ impl Simulator {
             .count_request(&Endpoint::Embeddings, &view)
             .tokens;
         let as_base64 = ask.encoding_format.as_deref() == Some("base64");
-        let data: Vec<Embedding> = inputs
+        let data: Vec<Item> = inputs
             .iter()
             .enumerate()
             .map(|(index, input)| {
@@ -79,7 +79,7 @@ impl Simulator {
                 } else {
                     Vector::Floats(vector)
                 };
-                Embedding {
+                Item {
                     object: "embedding",
                     index,
                     embedding,

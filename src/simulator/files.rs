@@ -7,7 +7,7 @@ use memchr::memmem;
 use serde_json::{Value, json};
 
 use super::Simulator;
-use super::batches::Batch;
+use super::batch::Batch;
 use super::exchange::{Incoming, Outgoing, Payload, Refusal};
 
 /// Input files of batches are kept for 30 days.
@@ -15,7 +15,7 @@ const KEPT: i64 = 30 * 86_400;
 
 /// Everything that is stored.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct Store {
     pub(super) files: Vec<File>,
     pub(super) batches: Vec<Batch>,
 }
@@ -30,7 +30,7 @@ pub(super) struct File {
     pub(super) content: Bytes,
 }
 
-impl Shelf {
+impl Store {
     pub(super) fn file(&self, id: &str) -> Option<&File> {
         self.files.iter().find(|file| file.id == id)
     }
@@ -74,14 +74,14 @@ impl Simulator {
             content: upload.content.clone(),
         };
         let answer = file.describe();
-        self.core.shelf().files.push(file);
+        self.core.store().files.push(file);
         Ok(Outgoing::json(&answer))
     }
 
     pub(super) fn list_files(&self, request: &Incoming) -> Result<Outgoing, Refusal> {
-        let shelf = self.core.shelf();
+        let store = self.core.store();
         let purpose = request.parameter("purpose");
-        let mut files: Vec<&File> = shelf.files.iter().collect();
+        let mut files: Vec<&File> = store.files.iter().collect();
         files.retain(|file| purpose.as_ref().is_none_or(|purpose| file.purpose == *purpose));
         if request.parameter("order").as_deref() != Some("asc") {
             files.reverse();
@@ -91,19 +91,19 @@ impl Simulator {
     }
 
     pub(super) fn retrieve_file(&self, id: &str) -> Result<Outgoing, Refusal> {
-        let shelf = self.core.shelf();
-        let file = shelf.file(id).ok_or_else(|| no_file(id))?;
+        let store = self.core.store();
+        let file = store.file(id).ok_or_else(|| no_file(id))?;
         Ok(Outgoing::json(&file.describe()))
     }
 
     pub(super) fn delete_file(&self, id: &str) -> Result<Outgoing, Refusal> {
-        let mut shelf = self.core.shelf();
-        let at = shelf
+        let mut store = self.core.store();
+        let at = store
             .files
             .iter()
             .position(|file| file.id == id)
             .ok_or_else(|| no_file(id))?;
-        shelf.files.remove(at);
+        store.files.remove(at);
         Ok(Outgoing::json(
             &json!({"id": id, "object": "file", "deleted": true}),
         ))
@@ -111,8 +111,8 @@ impl Simulator {
 
     pub(super) fn file_content(&self, id: &str) -> Result<Outgoing, Refusal> {
         self.advance_batches();
-        let shelf = self.core.shelf();
-        let file = shelf.file(id).ok_or_else(|| no_file(id))?;
+        let store = self.core.store();
+        let file = store.file(id).ok_or_else(|| no_file(id))?;
         // Without a length, as the real API sends it.
         let body = Payload::Pieces(vec![file.content.clone()]);
         let disposition = format!("attachment; filename=\"{}\"", file.name);

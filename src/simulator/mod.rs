@@ -38,6 +38,7 @@
 //! ```
 
 mod ask;
+mod batch;
 mod batches;
 mod book;
 mod chat;

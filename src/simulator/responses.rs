@@ -30,12 +30,12 @@ impl Simulator {
 
     fn response_ask<'a>(&self, body: &'a Bytes, in_batch: bool) -> Result<Ask<'a>, Refusal> {
         let view = super::ask::read(body)?;
-        self.model_of(&view)?;
+        let model = self.model_of(&view)?;
         if view.input.is_none_or(|raw| matches!(raw.get(), "null" | "[]")) {
             let refusal = Refusal::bad_request("Missing required parameter: 'input'.");
             return Err(refusal.about("input").with_code("missing_required_parameter"));
         }
-        self.ask(Endpoint::Responses, body, in_batch)
+        self.ask(Endpoint::Responses, &view, model, in_batch)
     }
 
     fn respond(&self, ask: &Ask<'_>, body: &Bytes) -> Answer {

@@ -72,11 +72,8 @@ pub(super) fn reset() -> io::Error {
 async fn receive(mut request: Request) -> Result<Incoming, OpenAIError> {
     let body = match request.body_mut().take() {
         None => Bytes::new(),
-        Some(body) => match body.as_bytes() {
-            // A body in memory is shared, not copied.
-            Some([]) => Bytes::new(),
-            _ => body.collect().await.map_err(OpenAIError::Reqwest)?.to_bytes(),
-        },
+        // A body in memory is handed over as it is, a form is collected.
+        Some(body) => body.collect().await?.to_bytes(),
     };
     Ok(Incoming {
         path: request.url().path().to_owned(),
