@@ -3,7 +3,6 @@
 //! Every figure is a median over interleaved pairs of the bare client and the wrapped one, in the same run. Calls go
 //! through a fresh `.feature()` scope.
 
-#![expect(clippy::print_stdout, reason = "a bench prints its goals")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run stops")]
 

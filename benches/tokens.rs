@@ -1,5 +1,4 @@
 //! What counting costs: against tiktoken-rs alone on English, and on input that is made to be slow.
-#![expect(clippy::print_stdout, reason = "its output is its purpose")]
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run says so")]
 

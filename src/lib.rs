@@ -1,5 +1,7 @@
 //! Spend less on LLM calls without rewriting the code that makes them.
 
+#![warn(clippy::print_stdout)]
+
 mod attribution;
 pub mod batch;
 pub mod capability;

@@ -87,9 +87,9 @@ async fn main() -> Result<(), Failure> {
 
     let report = Report::of(llm.ledger()).await?;
     println!("{}", report.to_text());
-    let page = options.dir.join("report.html");
-    report.write_html(&page)?;
-    println!("The same as a page: {}", page.display());
+    let html = options.dir.join("report.html");
+    report.write_html(&html)?;
+    println!("The same as a page: {}", html.display());
     println!(
         "The ledger, one JSON line a call: {}",
         options.dir.join("costs").display()
