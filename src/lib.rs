@@ -1,8 +1,8 @@
 //! Spend less on LLM calls without rewriting the code that makes them.
 //!
-//! An [`LlmClient`] wraps the `async_openai::Client` that a service already has. The calls stay as they are. Each can be
-//! routed to a cheaper model, can ride a batch at half the price if it may wait, is metered and priced exactly, and is
-//! written to a ledger.
+//! An [`LlmClient`] wraps the `async_openai::Client` that a service already has. The calls stay as they are. Each can
+//! be routed to a cheaper model, can ride a batch at half the price if it may wait, is metered and priced exactly, and
+//! is written to a ledger.
 //!
 //! # Examples
 //! ```
