@@ -7,11 +7,15 @@
 )]
 
 mod calls;
+mod retry;
 mod streams;
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 use async_openai::config::OpenAIConfig;
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::chat::{
     ChatCompletionRequestUserMessage, CreateChatCompletionRequest, CreateChatCompletionRequestArgs,
 };
@@ -43,4 +47,29 @@ async fn only_row(llm: &LlmClient) -> Arc<LedgerEntry> {
     let mut rows = rows(llm).await;
     assert_eq!(rows.len(), 1, "{rows:#?}");
     rows.remove(0)
+}
+
+/// A transport that gives these answers one after the other, each a status and a body, and then none.
+fn scripted<const N: usize>(answers: [(u16, &str); N]) -> Transport {
+    let answers: VecDeque<_> = answers.map(|(status, body)| (status, body.to_owned())).into();
+    let answers = Arc::new(Mutex::new(answers));
+    Transport::service(tower::service_fn(move |request: HttpRequestFactory| {
+        let answers = Arc::clone(&answers);
+        async move {
+            request.build().await?;
+            let (status, body) = answers.lock().unwrap().pop_front().unwrap();
+            let response = http::Response::builder()
+                .status(status)
+                .header("content-type", "application/json");
+            Ok::<_, OpenAIError>(response.body(body).unwrap().into())
+        }
+    }))
+}
+
+/// Returns thrifty's own error inside one of async-openai's.
+fn ours(error: &OpenAIError) -> &thrifty::Error {
+    match error {
+        OpenAIError::Boxed(boxed) => boxed.downcast_ref().unwrap(),
+        other => panic!("{other:?}"),
+    }
 }
