@@ -8,6 +8,7 @@
 
 mod calls;
 mod retry;
+mod routing;
 mod streams;
 
 use std::collections::VecDeque;
