@@ -29,7 +29,9 @@ pub struct Error {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Repr {
-    #[error("the model `auto` needs a router that has a reference model; name a model, or add a router")]
+    #[error(
+        "the router chose no model for `auto` and has no reference model; name a model, or use a router that has one"
+    )]
     AutoWithoutReference,
     #[error(
         "the URL names the deployment (as `AzureConfig` does), and such a URL has no Batch API; use Azure's v1 base (`https://<resource>.openai.azure.com/openai/v1`) with `OpenAIConfig`"

@@ -59,14 +59,10 @@ async fn ask(
 ) -> Result<Result<Reply, OpenAIError>, OpenAIError> {
     let (first, rebuild) = call.request_for(plan, model).await?;
     let read_body = call.operation.endpoint.is_metered();
-    let exchange = call
-        .operation
-        .core
-        .sender
-        .send(first, &rebuild, read_body, || row.attempt())
-        .await;
-    row.add_lost(exchange.lost);
-    Ok(exchange.result)
+    let sender = &call.operation.core.sender;
+    Ok(sender
+        .send(first, &rebuild, read_body, |step| row.step(step))
+        .await)
 }
 
 enum Verdict {

@@ -317,7 +317,9 @@ fn fitting(request: &RouteRequest<'_>, routed: Result<Route, RouteError>) -> Cho
         reason: route.reason().cloned(),
         ..Choice::default()
     };
-    for model in route.model().into_iter().chain(route.fallbacks()) {
+    // A route that keeps the requested model and names fallbacks still asks the requested one first.
+    let kept = (!route.fallbacks().is_empty()).then_some(request.requested_model());
+    for model in route.model().or(kept).into_iter().chain(route.fallbacks()) {
         let unfit = if model == request.requested_model() {
             Ok(())
         } else {

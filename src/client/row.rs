@@ -11,6 +11,7 @@ use crate::id::EntryId;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
+use crate::openai::Step;
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
 use crate::wire::StreamFacts;
 
@@ -50,10 +51,12 @@ impl Row {
         }
     }
 
-    /// Counts an attempt that is about to be made.
-    pub(super) fn attempt(&mut self) {
-        if let Some(entry) = &mut self.entry {
-            entry.attempts += 1;
+    /// Counts an attempt that is about to be made, or was lost.
+    pub(super) fn step(&mut self, step: Step) {
+        match (step, &mut self.entry) {
+            (Step::Attempt, Some(entry)) => entry.attempts += 1,
+            (Step::Attempt, None) => {}
+            (Step::Lost, _) => self.lost += 1,
         }
     }
 
@@ -65,10 +68,6 @@ impl Row {
     /// Returns how long a stream may stay silent.
     pub(super) fn idle_timeout(&self) -> std::time::Duration {
         self.operation.core.sender.policy.idle_timeout()
-    }
-
-    pub(super) fn add_lost(&mut self, lost: u32) {
-        self.lost += lost;
     }
 
     /// Says that the routed model refused, and which model is asked instead.
@@ -210,7 +209,9 @@ impl Row {
 
     /// Writes the entry. A second row of the same operation counts its latency from the call too.
     fn write(&self, mut entry: Box<LedgerEntry>) {
-        if entry.attempts > 1 && !entry.degradations.contains(&Degradation::RouteRefused) {
+        // An attempt that was refused for its route is followed by another that is no retry.
+        let refused = entry.degradations.contains(&Degradation::RouteRefused);
+        if entry.attempts > 1 + u32::from(refused) {
             entry.degradations.push(Degradation::Retried);
         }
         if self.lost > 0 {

@@ -56,8 +56,8 @@ impl ServerBatches {
 
     async fn send(&self, factory: &HttpRequestFactory, read_body: bool) -> Result<Reply, ApiError> {
         let first = factory.build().await.map_err(|error| transport_error(&error))?;
-        let exchange = self.sender.send(first, factory, read_body, || ()).await;
-        exchange.result.map_err(|error| transport_error(&error))
+        let sent = self.sender.send(first, factory, read_body, |_| ()).await;
+        sent.map_err(|error| transport_error(&error))
     }
 
     async fn json<T: DeserializeOwned>(&self, factory: HttpRequestFactory) -> Result<T, ApiError> {
@@ -94,7 +94,6 @@ impl ServerBatches {
             .unwrap_or_default();
         // A refusal has no effect; a gateway's 5xx says nothing about the server behind it.
         let effect = match status.as_u16() {
-            503 => Effect::None,
             500.. => Effect::Unknown,
             _ => Effect::None,
         };

@@ -178,12 +178,13 @@ impl Reply {
     }
 }
 
-/// What became of a request after all its attempts.
-pub(crate) struct Exchange {
-    /// The last answer, or why there is none.
-    pub(crate) result: Result<Reply, OpenAIError>,
-    /// How many attempts before the last were lost after they were sent: they may have had their effect.
-    pub(crate) lost: u32,
+/// What happens while a request is sent, told at once: the caller may be dropped before there is an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// An attempt is about to be made.
+    Attempt,
+    /// An attempt was lost after it was sent, and another follows: it may have had its effect.
+    Lost,
 }
 
 /// Sends requests through a transport with retries.
@@ -197,15 +198,14 @@ pub(crate) struct Sender {
 impl Sender {
     /// Sends a request. `first` is it, already built; `rebuild` makes it anew for further attempts.
     ///
-    /// With `read_body`, a body that is no event stream is read within the attempt. `on_attempt` is told before each
-    /// attempt, so that a caller who is dropped meanwhile knows of it.
+    /// With `read_body`, a body that is no event stream is read within the attempt.
     pub(crate) async fn send(
         &self,
         first: reqwest::Request,
         rebuild: &HttpRequestFactory,
         read_body: bool,
-        mut on_attempt: impl FnMut() + Send,
-    ) -> Exchange {
+        mut tell: impl FnMut(Step) + Send,
+    ) -> Result<Reply, OpenAIError> {
         let repeat = match *first.method() {
             Method::POST if first.url().path().trim_end_matches('/').ends_with("/batches") => {
                 Repeat::OnlyWithoutEffect
@@ -213,23 +213,15 @@ impl Sender {
             _ => Repeat::Freely,
         };
         let end = Instant::now() + self.policy.total_timeout;
-        let (mut sent, mut lost) = (0_u32, 0_u32);
+        let mut sent = 0_u32;
         let mut next = Some(first);
         loop {
             let request = match next.take() {
                 Some(request) => request,
-                None => match rebuild.build().await {
-                    Ok(request) => request,
-                    Err(error) => {
-                        return Exchange {
-                            result: Err(error),
-                            lost,
-                        };
-                    }
-                },
+                None => rebuild.build().await?,
             };
             sent += 1;
-            on_attempt();
+            tell(Step::Attempt);
             let limit = self
                 .policy
                 .attempt_timeout
@@ -244,14 +236,16 @@ impl Sender {
                 .then(|| self.wait_after(&result, repeat, sent))
                 .flatten();
             let Some(wait) = wait.filter(|wait| Instant::now() + *wait < end) else {
-                return Exchange { result, lost };
+                return result;
             };
             match &result {
                 Ok(reply) => {
                     tracing::warn!(target: "thrifty", status = reply.status().as_u16(), attempt = sent, ?wait, "retrying");
                 }
                 Err(error) => {
-                    lost += u32::from(may_have_had_effect(error));
+                    if may_have_had_effect(error) {
+                        tell(Step::Lost);
+                    }
                     tracing::warn!(target: "thrifty", error = %describe(error), attempt = sent, ?wait, "retrying");
                 }
             }
@@ -295,8 +289,9 @@ impl Sender {
                 };
                 let allowed = match repeat {
                     Repeat::Freely => true,
-                    // A gateway's 5xx says nothing about what the server behind it did.
-                    Repeat::OnlyWithoutEffect => matches!(status.as_u16(), 429 | 503),
+                    // A gateway's 5xx says nothing about what the server behind it did; a 503 is also what some
+                    // answer when that server's connection broke.
+                    Repeat::OnlyWithoutEffect => status == StatusCode::TOO_MANY_REQUESTS,
                 };
                 if !may_pass || !allowed {
                     return None;
