@@ -135,7 +135,7 @@ async fn the_suites_notice_a_router_that_breaks_a_rule() {
         "two tiers: a request to Other",
     ];
     for (said, rule) in said.iter().zip(rules) {
-        assert!(said.starts_with(rule), "{said} is not {rule}");
+        assert!(said.contains(rule), "{said} is not {rule}");
     }
 }
 
@@ -398,7 +398,7 @@ fn a_request_that_a_model_cannot_serve_goes_to_the_other_tier() {
     tools["temperature"] = json!(0.2);
     let routed = route(&thinking, &tools);
     assert_eq!(model(&routed), Some(MINI));
-    assert_eq!(reason(&routed), "rule for tools; o3: rejects temperature");
+    assert_eq!(reason(&routed), "rule for tools; o3: rejects `temperature`");
 }
 
 /// Any JSON, with the names that requests use likelier than others.

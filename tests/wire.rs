@@ -74,8 +74,8 @@ proptest! {
             let _ = (view.model_name(), view.is_stream(), view.includes_usage(), view.output_limit(), view.choices());
             let edit = Edit::set(&body, view.model, "model", "\"other\"".to_owned());
             let spliced = splice(&body, vec![edit]);
-            let again = RequestView::read(&spliced);
-            prop_assert_eq!(again.unwrap().model_name().as_deref(), Some("other"));
+            let model = RequestView::read(&spliced).unwrap().model_name();
+            prop_assert_eq!(model.as_deref(), Some("other"));
         }
     }
 
