@@ -123,7 +123,7 @@ async fn the_suites_notice_a_router_that_breaks_a_rule() {
     }
     let said = [
         broken(|| router_fn(|request| Route::to(request.view().model.unwrap().get()))).await,
-        broken(|| Recorder::failing()).await,
+        broken(Recorder::failing).await,
         broken(|| router_fn(|_| Route::to(MINI))).await,
         broken(|| router_fn(|_| Route::to("").because("empty"))).await,
         broken(|| router_fn(|_| Route::keep().with_fallback(""))).await,

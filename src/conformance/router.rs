@@ -347,7 +347,7 @@ fn hostile() -> Vec<String> {
         ));
     }
     let turn = r#"{"role":"user","content":"hi"}"#;
-    let turns = [turn; 2_000].join(",");
+    let turns = vec![turn; 2_000].join(",");
     bodies.push(format!(
         r#"{{"model":"auto","messages":[{turns}],"input":[{turns}]}}"#
     ));

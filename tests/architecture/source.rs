@@ -30,7 +30,7 @@ pub(crate) struct Named {
 /// Reads every file below `src/`, except those that are modules of tests.
 pub(crate) fn all() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut texts = Vec::new();
+    let mut files = Vec::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -40,19 +40,19 @@ pub(crate) fn all() -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let below: Vec<_> = path.strip_prefix(&root).unwrap().iter().collect();
                 let name = below.join("/".as_ref()).into_string().unwrap();
-                texts.push((name, fs::read_to_string(&path).unwrap()));
+                files.push((name, fs::read_to_string(&path).unwrap()));
             }
         }
     }
-    texts.sort();
-    let mut tests = Vec::new();
-    let sources: Vec<_> = texts
+    files.sort();
+    let mut of_tests = Vec::new();
+    let sources: Vec<_> = files
         .iter()
-        .map(|(path, text)| Source::read(path, text, &mut tests))
+        .map(|(path, text)| Source::read(path, text, &mut of_tests))
         .collect();
     sources
         .into_iter()
-        .filter(|source| !tests.contains(&source.path))
+        .filter(|source| !of_tests.contains(&source.path))
         .collect()
 }
 
@@ -147,9 +147,7 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<Token>, test_modules: &mut Vec<
     while let Some(tree) = trees.next() {
         let line = tree.span().start().line;
         match tree {
-            TokenTree::Punct(hash)
-                if hash.as_char() == '#' && trees.peek().is_some_and(|next| is_cfg_test(next)) =>
-            {
+            TokenTree::Punct(hash) if hash.as_char() == '#' && trees.peek().is_some_and(is_cfg_test) => {
                 let mut item = Vec::new();
                 for skipped in trees.by_ref() {
                     let text = skipped.to_string();
