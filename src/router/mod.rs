@@ -48,6 +48,7 @@ pub const AUTO: &str = "auto";
 /// 4. A router that fails, panics or is too slow never fails a call: the client asks the model that was requested,
 ///    or [`reference_model`](Self::reference_model) for [`AUTO`], and the ledger entry says so.
 /// 5. `observe` is told of every call that was made for a route, also of those that failed. It returns at once.
+/// 6. A route to another model than the one requested says why. No model in it has an empty name.
 ///
 /// # Who implements, who calls
 /// You may; [`router_fn`] makes one of a closure. The client calls. A router that wraps another forwards all methods.
