@@ -106,7 +106,7 @@ fn wrapped(router: impl Router) -> LlmClient {
 
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    figures.get(figures.len() / 2).copied().unwrap()
 }
 
 /// Microseconds a call, over many calls.
@@ -150,7 +150,7 @@ fn added(
 }
 
 fn chunks(runtime: &Runtime, request: &CreateChatCompletionRequest) {
-    const CHUNKS: usize = 2_000;
+    const CHUNKS: u32 = 2_000;
     async fn streamed(factory: HttpRequestFactory) -> Result<reqwest::Response, OpenAIError> {
         std::hint::black_box(factory.build().await?);
         let chunk = Bytes::from_static(
@@ -183,7 +183,7 @@ fn chunks(runtime: &Runtime, request: &CreateChatCompletionRequest) {
     let once = |client: &Client<OpenAIConfig>| {
         let start = Instant::now();
         runtime.block_on(read(client));
-        start.elapsed().as_secs_f64() * 1e6 / CHUNKS as f64
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(CHUNKS)
     };
     let pairs: Vec<_> = (0..PAIRS * 3)
         .map(|_| (once(&bare), once(&llm.feature("bench"))))
@@ -232,7 +232,7 @@ fn loopback(request: &CreateChatCompletionRequest) {
                 .collect::<()>()
                 .await;
         });
-        (cpu_time() - before).as_secs_f64() * 1e6 / 4_000.0
+        cpu_time().saturating_sub(before).as_secs_f64() * 1e6 / 4_000.0
     };
     cpu(None);
     cpu(Some(&llm));

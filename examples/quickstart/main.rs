@@ -150,7 +150,7 @@ fn quote(jobs: &[Job]) {
 async fn show_progress(llm: LlmClient<OpenAIConfig>) {
     let mut progress = llm.collector().progress();
     while progress.changed().await.is_ok() {
-        let now = progress.borrow_and_update().clone();
+        let now = *progress.borrow_and_update();
         println!(
             "batch: {:>3} buffered, {:>3} uploading, {:>3} in flight, {:>3} done",
             now.buffered, now.uploading, now.in_flight, now.done

@@ -54,7 +54,7 @@ pub(super) struct Plan {
 /// What bounds the tokens of one attempt.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bound {
-    input: u64,
+    input: (u64, u64),
     output: Option<u64>,
     choices: u64,
 }
@@ -72,7 +72,7 @@ impl Bound {
         };
         core.facts
             .prices
-            .worst_case(model, entry.lane, self.input, output, entry.at)
+            .worst_case(model, entry.lane, self.input.1, output, entry.at)
             .ok()
     }
 }
@@ -125,7 +125,7 @@ impl Plan {
         self.lane = tier
             .and_then(|tier| Lane::from_service_tier(&tier))
             .unwrap_or(Lane::Standard);
-        let (_, input) = operation.core.facts.tokens.bounds(&operation.endpoint, view);
+        let input = operation.core.facts.tokens.bounds(&operation.endpoint, view);
         self.bound = Bound {
             input,
             output: view.output_limit(),
@@ -156,10 +156,11 @@ impl Plan {
         };
         let is_auto = requested == AUTO;
         if !operation.scope.pinned {
+            let bounds = self.bound.input;
             let choice = if body.len() > LARGE_BODY || !operation.core.facts.tokens.is_warm() {
-                choose_off_thread(operation, Bytes::copy_from_slice(body), requested.clone()).await
+                choose_off_thread(operation, Bytes::copy_from_slice(body), requested.clone(), bounds).await
             } else {
-                ask(operation, router, view, requested.clone()).await
+                ask(operation, router, view, requested.clone(), bounds).await
             };
             self.take(operation, choice, url_names_model);
         }
@@ -247,7 +248,12 @@ impl From<Degradation> for Choice {
     }
 }
 
-async fn choose_off_thread(operation: &Operation, body: Bytes, requested: ModelId) -> Choice {
+async fn choose_off_thread(
+    operation: &Operation,
+    body: Bytes,
+    requested: ModelId,
+    bounds: (u64, u64),
+) -> Choice {
     let (core, scope) = (Arc::clone(&operation.core), Arc::clone(&operation.scope));
     let (endpoint, at) = (operation.endpoint.clone(), operation.at);
     let runtime = tokio::runtime::Handle::current();
@@ -255,7 +261,7 @@ async fn choose_off_thread(operation: &Operation, body: Bytes, requested: ModelI
         let (Some(router), Ok(view)) = (&core.router, RequestView::read(&body)) else {
             return Choice::default();
         };
-        let request = RouteRequest::of(&endpoint, &view, requested, &core.facts)
+        let request = RouteRequest::of(&endpoint, &view, requested, &core.facts, bounds)
             .with_attribution(&scope.attribution)
             .with_deadline_within(scope.within)
             .made_at(at);
@@ -271,11 +277,18 @@ async fn ask(
     router: &Arc<dyn Router>,
     view: &RequestView<'_>,
     requested: ModelId,
+    bounds: (u64, u64),
 ) -> Choice {
-    let request = RouteRequest::of(&operation.endpoint, view, requested, &operation.core.facts)
-        .with_attribution(&operation.scope.attribution)
-        .with_deadline_within(operation.scope.within)
-        .made_at(operation.at);
+    let request = RouteRequest::of(
+        &operation.endpoint,
+        view,
+        requested,
+        &operation.core.facts,
+        bounds,
+    )
+    .with_attribution(&operation.scope.attribution)
+    .with_deadline_within(operation.scope.within)
+    .made_at(operation.at);
     ask_in_time(router, &request, operation.core.router_timeout).await
 }
 
