@@ -80,7 +80,7 @@ pub async fn two_tier_router<R: Router>(make: impl Fn() -> R, cheap: &str, stron
 }
 
 async fn answers_any_request(router: &impl Router) {
-    let (facts, attribution) = (Facts::default(), attribution());
+    let (facts, attribution) = (facts(), attribution());
     for body in hostile() {
         for endpoint in endpoints() {
             let Ok(request) = RouteRequest::read(&endpoint, body.as_bytes(), &facts) else {
@@ -97,7 +97,7 @@ async fn answers_any_request(router: &impl Router) {
 }
 
 async fn is_asked_from_many_tasks(router: Arc<impl Router>) {
-    let (router, facts): (Arc<dyn Router>, _) = (router, Arc::new(Facts::default()));
+    let (router, facts): (Arc<dyn Router>, _) = (router, Arc::new(facts()));
     let bodies: Arc<[String]> = ["gpt-4o", AUTO].into_iter().flat_map(ordinary).collect();
     let mut tasks = JoinSet::new();
     for _ in 0..8 {
@@ -165,7 +165,7 @@ fn learns_of_calls_at_once(router: impl Router) {
 }
 
 async fn leaves_other_requests_alone(router: &impl Router, cheap: &str, strong: &str) {
-    let facts = Facts::default();
+    let facts = facts();
     let others = [
         format!("{strong}-2024-08-06"),
         format!("{cheap}-2024-08-06"),
@@ -202,7 +202,7 @@ async fn keeps(router: &impl Router, request: &RouteRequest<'_>, what: &str) {
 }
 
 async fn answers_with_one_of_its_models(router: &impl Router, cheap: &str, strong: &str) {
-    let facts = Facts::default();
+    let facts = facts();
     for body in [cheap, strong, AUTO].into_iter().flat_map(ordinary) {
         for endpoint in [Endpoint::ChatCompletions, Endpoint::Responses] {
             let request = read(&endpoint, &body, &facts);
@@ -273,6 +273,13 @@ fn read<'a>(endpoint: &'a Endpoint, body: &'a str, facts: &'a Facts) -> RouteReq
 /// The beginning of a request that may be long.
 fn shown(request: &RouteRequest<'_>) -> String {
     format!("{:.400}", format!("{request:?}"))
+}
+
+/// What a router may look up. A client loads the vocabularies on a thread of its own, which is not the router's time.
+fn facts() -> Facts {
+    let facts = Facts::default();
+    facts.tokens.warm_up();
+    facts
 }
 
 fn endpoints() -> [Endpoint; 4] {
