@@ -22,7 +22,7 @@ use crate::router::{AUTO, Facts, Route, RouteOutcome, RouteRequest, Router};
 use crate::usage::Usage;
 
 /// How long a router may take for one answer here, or for learning of a thousand calls.
-const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Checks a router against the rules of [`Router`]'s contract.
 ///
