@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod batching;
 mod calls;
 mod retry;
 mod routing;
