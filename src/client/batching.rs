@@ -50,6 +50,10 @@ pub(super) async fn ride(
     if call.url().is_some_and(Deployments::are_named_by) {
         return Some(Err(Error::new(Repr::DeploymentUrlHasNoBatches).into()));
     }
+    if !operation.endpoint.is_metered() {
+        at_once(plan, "its endpoint has no batches");
+        return None;
+    }
     if plan.streams {
         at_once(plan, "it is streamed");
         return None;
@@ -84,7 +88,10 @@ pub(super) async fn ride(
         }),
         Err(error @ BatchError::Conflict { .. }) => Some(Err(Error::from(error).into())),
         Err(error) => {
-            at_once(plan, &error.to_string());
+            // The first says that it was not taken; its source says why.
+            let why =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            at_once(plan, &why);
             None
         }
     }
@@ -145,7 +152,13 @@ impl Bookkeeper {
         entry.requested_model = passenger.map_or_else(|| Some(item.model.clone()), |p| p.requested.clone());
         entry.sent_model = Some(item.model.clone());
         entry.batch_id = settled.batch_id.map(Into::into);
-        entry.attempts = settled.attempts;
+        let was_sent = settled.batch_id.is_some()
+            || matches!(
+                settled.outcome,
+                Ok(_) | Err(BatchError::Unreported { .. } | BatchError::FasterLane(_))
+            );
+        // The collector counts the batches that did not run it.
+        entry.attempts = settled.attempts.saturating_add(u32::from(was_sent));
         entry.reason = passenger.and_then(|passenger| passenger.reason.clone());
         entry.degradations = passenger
             .map(|passenger| passenger.degradations.clone())

@@ -139,3 +139,94 @@ fn hand_on(
         }
     }
 }
+
+#[cfg(all(test, feature = "simulator"))]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::TryStreamExt;
+    use http::Method;
+
+    use super::*;
+    use crate::client::LlmClient;
+    use crate::ledger::{Degradation, Filter, LedgerEntry, Status};
+    use crate::openai::Transport;
+    use crate::pricing::{Cost, PartialReason};
+    use crate::router::FixedRouter;
+    use crate::simulator::{Fault, Simulator};
+
+    /// Sends a body as it is, through a client whose router would change it, and returns the answer and the row.
+    async fn sent(simulator: &Simulator, body: &'static str) -> (StatusCode, Bytes, Arc<LedgerEntry>) {
+        let transport = Transport::service(simulator.service());
+        let llm = LlmClient::builder(simulator.client(), transport)
+            .with_router(FixedRouter::new("gpt-4o-mini"))
+            .build()
+            .unwrap();
+        let factory = HttpRequestFactory::new(move || async move {
+            let url = "https://api.openai.com/v1/chat/completions".parse().unwrap();
+            let mut request = reqwest::Request::new(Method::POST, url);
+            request
+                .headers_mut()
+                .insert("authorization", "Bearer k".parse().unwrap());
+            *request.body_mut() = Some(body.into());
+            Ok(request)
+        });
+        let response = run(Arc::clone(&llm.shared), Arc::clone(&llm.scope), factory)
+            .await
+            .unwrap();
+        let (status, body) = (response.status(), response.bytes().await.unwrap());
+        let rows: Vec<_> = llm.ledger().scan(&Filter::default()).try_collect().await.unwrap();
+        assert_eq!(rows.len(), 1);
+        (status, body, Arc::clone(&rows[0]))
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_read_is_passed_on_as_it_is_and_booked() {
+        for body in [
+            "",
+            "no JSON",
+            "[1]",
+            r#"{"model":"gpt-4o","messages":["#,
+            r#"{"model":"gpt-4o","model":"o3","messages":[{"role":"user","content":"hi"}]}"#,
+        ] {
+            let simulator = Simulator::new();
+            let (status, _, row) = sent(&simulator, body).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+            assert_eq!(simulator.requests()[0].body, body);
+            assert_eq!((row.status, row.http_status), (Status::Failed, Some(400)));
+            assert_eq!(row.degradations, [Degradation::UnreadableRequest]);
+            assert_eq!(row.requested_model, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_model_that_is_no_string_is_left_alone() {
+        let simulator = Simulator::new();
+        let body = r#"{"model":7,"messages":[{"role":"user","content":"hi"}]}"#;
+        let (_, _, row) = sent(&simulator, body).await;
+        assert_eq!(simulator.requests()[0].body, body);
+        assert_eq!((row.requested_model.as_ref(), row.attempts), (None, 1));
+    }
+
+    #[tokio::test]
+    async fn an_answer_reaches_the_caller_byte_for_byte() {
+        for answer in [
+            "{ \"model\" : \"gpt-4o\",\n \"usage\":null }  ",
+            "\u{feff}not JSON at all",
+            "",
+        ] {
+            let simulator = Simulator::new();
+            simulator.inject(Fault::body(answer));
+            let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#;
+            let (status, shown, row) = sent(&simulator, body).await;
+            assert_eq!((status, shown.as_ref()), (StatusCode::OK, answer.as_bytes()));
+            assert!(matches!(
+                row.cost,
+                Cost::Partial {
+                    at_most: Some(_),
+                    why: PartialReason::NoUsage,
+                    ..
+                }
+            ));
+        }
+    }
+}

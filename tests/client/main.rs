@@ -6,10 +6,13 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod bad_days;
+mod batching;
 mod calls;
 mod retry;
 mod routing;
 mod streams;
+mod transport;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

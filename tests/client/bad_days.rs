@@ -1,0 +1,316 @@
+//! Wrong input and bad days: a clear error, or the answer with a row that says what is unknown.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_openai::error::OpenAIError;
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use thrifty::ledger::{
+    CostLedger, Degradation, Filter, InMemoryLedger, LedgerEntry, LedgerError, Query, Recorded, Status,
+    Summary,
+};
+use thrifty::pricing::{Cost, PartialReason, PriceBook, UnpricedReason};
+use thrifty::router::{FixedRouter, TokenCountRouter};
+use thrifty::simulator::{Fault, Simulator};
+use thrifty::{Endpoint, ErrorKind, LlmClient, Usd};
+
+use super::{chat, client_of, only_row, ours, rows, scripted};
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_model_is_the_servers_refusal_and_cost_nothing() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator).build().unwrap();
+    let error = llm.chat().create(chat("gpt-9000", "hi")).await.unwrap_err();
+    let OpenAIError::ApiError(error) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(error.api_error.code.as_deref(), Some("model_not_found"));
+    let row = only_row(&llm).await;
+    assert_eq!(
+        (row.status, row.http_status, row.cost),
+        (Status::Failed, Some(404), Cost::Priced(Usd::ZERO))
+    );
+    assert_eq!(row.requested_model.as_ref().unwrap().as_str(), "gpt-9000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_without_a_price_is_booked_unpriced_and_never_as_zero() {
+    let simulator = Simulator::builder().with_models(["house-model"]).build();
+    let llm = client_of(&simulator).build().unwrap();
+    llm.chat().create(chat("house-model", "hi")).await.unwrap();
+    let row = only_row(&llm).await;
+    assert_eq!(row.cost, Cost::Unpriced(UnpricedReason::UnknownModel));
+    assert_eq!(row.degradations, [Degradation::PriceUnknown]);
+    assert!(row.usage.is_some() && row.baseline.is_none());
+    let spend = llm.ledger().query(&Query::new()).await.unwrap();
+    assert_eq!((spend.total.coverage.unpriced, spend.total.at_most()), (1, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_messages_and_no_model_are_the_servers_to_refuse() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator).build().unwrap();
+    let mut empty = chat("gpt-4o", "hi");
+    empty.messages.clear();
+    llm.chat().create(empty).await.unwrap_err();
+    llm.chat().create(chat("", "hi")).await.unwrap_err();
+    for row in rows(&llm).await {
+        assert_eq!((row.status, row.http_status), (Status::Failed, Some(400)));
+    }
+    assert_eq!(simulator.request_count(), 2);
+}
+
+#[tokio::test]
+async fn a_prompt_of_5_mb_passes_and_is_routed_within_its_bounds() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator)
+        .with_router(TokenCountRouter::new("gpt-4o-mini", "gpt-4o"))
+        .build()
+        .unwrap();
+    llm.chat()
+        .create(chat("gpt-4o", &"word ".repeat(1_000_000)))
+        .await
+        .unwrap();
+    let row = only_row(&llm).await;
+    assert_eq!(
+        (row.status, &row.sent_model),
+        (Status::Succeeded, &row.requested_model)
+    );
+    assert_eq!(row.usage, Some(simulator.book().charges()[0].usage));
+    assert!(row.cost.exact().is_some());
+}
+
+/// Makes one call that is answered so, and returns its row.
+async fn answered(body: &str) -> Arc<LedgerEntry> {
+    let llm = LlmClient::builder(Simulator::new().client(), scripted([(200, body)]))
+        .build()
+        .unwrap();
+    llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    only_row(&llm).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_usage_is_booked_with_bounds() {
+    let row =
+        answered(r#"{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o","choices":[]}"#).await;
+    assert_eq!((row.status, row.usage), (Status::Succeeded, None));
+    assert_eq!(row.degradations, [Degradation::UsageMissing]);
+    let Cost::Partial {
+        known: Usd::ZERO,
+        at_most: Some(most),
+        why: PartialReason::NoUsage,
+    } = row.cost
+    else {
+        panic!("{:?}", row.cost);
+    };
+    // 16,384 tokens of output are the most that gpt-4o gives.
+    assert!(most >= Usd::from_pico(16_384 * 10_000_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_with_fields_never_seen_is_read() {
+    let row = answered(
+        r#"{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o","choices":[],"x":[{}],"usage":{"prompt_tokens":4,
+        "completion_tokens":2,"total_tokens":6,"thoughts":{"deep":1},"prompt_tokens_details":{"cached_tokens":2,"warm":7}}}"#,
+    )
+    .await;
+    assert_eq!(
+        row.cost,
+        Cost::Priced(Usd::from_pico(2 * 2_500_000 + 2 * 1_250_000 + 2 * 10_000_000))
+    );
+    assert_eq!(row.degradations, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_async_openai_cannot_decode_is_booked_all_the_same() {
+    let body = r#"{"id":"c","model":"gpt-4o","service_tier":"turbo","choices":[],
+        "usage":{"prompt_tokens":4,"completion_tokens":2,"total_tokens":6}}"#;
+    for (body, cost, degradations) in [
+        (
+            body,
+            Cost::Unpriced(UnpricedReason::UnknownTier),
+            vec![Degradation::UnknownTier],
+        ),
+        (
+            "<html>hello from a proxy</html>",
+            Cost::Partial {
+                known: Usd::ZERO,
+                at_most: None,
+                why: PartialReason::NoUsage,
+            },
+            vec![Degradation::UnreadableResponse, Degradation::UsageMissing],
+        ),
+    ] {
+        let llm = LlmClient::builder(Simulator::new().client(), scripted([(200, body)]))
+            .build()
+            .unwrap();
+        let error = llm.chat().create(chat("gpt-4o", "hi")).await.unwrap_err();
+        assert!(matches!(error, OpenAIError::JSONDeserialize(_, text) if text == body));
+        let row = only_row(&llm).await;
+        assert_eq!(
+            (row.status, &row.degradations),
+            (Status::Succeeded, &degradations)
+        );
+        match (row.cost, cost) {
+            // What it can have been at most is known from the request.
+            (Cost::Partial { known, why, at_most }, Cost::Partial { known: k, why: w, .. }) => {
+                assert_eq!((known, why, at_most.is_some()), (k, w, true));
+            }
+            (booked, expected) => assert_eq!(booked, expected),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_price_book_leaves_bounds_open_and_calls_alone() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator)
+        .with_prices(PriceBook::empty())
+        .with_router(FixedRouter::new("gpt-4o-mini"))
+        .build()
+        .unwrap();
+    simulator.inject(Fault::connection_reset_after());
+    llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    let row = only_row(&llm).await;
+    assert_eq!(row.cost, Cost::Unpriced(UnpricedReason::UnknownModel));
+    assert_eq!(
+        row.degradations,
+        [Degradation::PriceUnknown, Degradation::Retried]
+    );
+}
+
+/// A ledger whose disk is full until it is not.
+#[derive(Debug, Default)]
+struct Stubborn {
+    is_full: AtomicBool,
+    inner: InMemoryLedger,
+}
+
+#[async_trait]
+impl CostLedger for Stubborn {
+    fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(LedgerError::Full { capacity: 0 });
+        }
+        self.inner.record(entry)
+    }
+
+    async fn flush(&self) -> Result<(), LedgerError> {
+        self.inner.flush().await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
+        self.inner.query(query).await
+    }
+
+    fn scan(&self, filter: &Filter) -> BoxStream<'_, Result<Arc<LedgerEntry>, LedgerError>> {
+        self.inner.scan(filter)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_refuses_loses_no_answer_and_no_row() {
+    let simulator = Simulator::new();
+    let ledger = Arc::new(Stubborn::default());
+    let llm = client_of(&simulator)
+        .with_ledger(Arc::clone(&ledger))
+        .build()
+        .unwrap();
+    ledger.is_full.store(true, Ordering::Relaxed);
+    let tracked = llm.tracked();
+    for prompt in ["first", "second"] {
+        tracked
+            .user(prompt)
+            .chat()
+            .create(chat("gpt-4o", prompt))
+            .await
+            .unwrap();
+    }
+    assert!(tracked.receipt().await.unwrap().cost().is_some());
+    assert_eq!(rows(&llm).await, []);
+    let error = llm.flush().await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Busy, true));
+
+    ledger.is_full.store(false, Ordering::Relaxed);
+    assert!(llm.flush().await.unwrap().is_empty());
+    let users: Vec<_> = rows(&llm)
+        .await
+        .iter()
+        .map(|row| row.attribution.user().map(str::to_owned))
+        .collect();
+    assert_eq!(users, [Some("first".to_owned()), Some("second".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_were_refused_go_in_before_the_next_one() {
+    let simulator = Simulator::new();
+    let ledger = Arc::new(Stubborn::default());
+    let llm = client_of(&simulator)
+        .with_ledger(Arc::clone(&ledger))
+        .build()
+        .unwrap();
+    ledger.is_full.store(true, Ordering::Relaxed);
+    llm.user("first")
+        .chat()
+        .create(chat("gpt-4o", "hi"))
+        .await
+        .unwrap();
+    ledger.is_full.store(false, Ordering::Relaxed);
+    llm.user("second")
+        .chat()
+        .create(chat("gpt-4o", "hi"))
+        .await
+        .unwrap();
+    let rows = rows(&llm).await;
+    assert_eq!(
+        (rows[0].attribution.user(), rows[1].attribution.user()),
+        (Some("first"), Some("second"))
+    );
+    assert!(llm.flush().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_dropped_in_flight_is_a_row_with_a_bound() {
+    let simulator = Simulator::builder().with_latency(Duration::from_secs(10)).build();
+    let llm = client_of(&simulator).build().unwrap();
+    let tracked = llm.tracked();
+    tokio::select! {
+        _ = async { tracked.chat().create(chat("gpt-4o", "hi")).await } => panic!("it is slow"),
+        () = tokio::time::sleep(Duration::from_secs(2)) => {}
+    }
+    let row = only_row(&llm).await;
+    assert_eq!(
+        (row.status, row.attempts, row.latency_ms),
+        (Status::Abandoned, 1, Some(2_000))
+    );
+    let usage = simulator.book().charges()[0].usage;
+    let billed = usage.input_tokens * 2_500_000 + usage.output_tokens * 10_000_000;
+    let Cost::Partial {
+        known: Usd::ZERO,
+        at_most: Some(most),
+        why: PartialReason::Abandoned,
+    } = row.cost
+    else {
+        panic!("{:?}", row.cost);
+    };
+    assert!(most >= Usd::from_pico(i64::try_from(billed).unwrap()));
+    assert_eq!(tracked.receipt().await.unwrap().entries(), [row]);
+    assert_eq!(llm.flush().await.unwrap().calls, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_ends_in_a_typed_timeout() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator).build().unwrap();
+    simulator.inject(Fault::hang().times(9));
+    let error = llm.chat().create(chat("gpt-4o", "hi")).await.unwrap_err();
+    assert_eq!(ours(&error).kind(), ErrorKind::Timeout);
+    let row = only_row(&llm).await;
+    assert_eq!(
+        (row.status, row.endpoint.clone()),
+        (Status::Unanswered, Endpoint::ChatCompletions)
+    );
+    assert_eq!(row.latency_ms, Some(1_200_000));
+}
