@@ -140,7 +140,8 @@ fn hand_on(
     }
 }
 
-#[cfg(all(test, feature = "simulator"))]
+#[cfg(test)]
+#[cfg(feature = "simulator")]
 mod tests {
     use bytes::Bytes;
     use futures_util::TryStreamExt;
