@@ -140,7 +140,7 @@ fn hand_on(
     }
 }
 
-#[cfg(all(test, feature = "simulator"))]
+#[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use futures_util::TryStreamExt;

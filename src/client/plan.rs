@@ -112,7 +112,7 @@ impl Plan {
         };
         plan.read(operation, body, &view);
         let url_names_model = call.url().is_some_and(Deployments::are_named_by);
-        plan.choose(operation, body, view, url_names_model).await?;
+        plan.choose(operation, body, &view, url_names_model).await?;
         Ok(plan)
     }
 
@@ -148,7 +148,7 @@ impl Plan {
         &mut self,
         operation: &Operation,
         body: &[u8],
-        view: RequestView<'_>,
+        view: &RequestView<'_>,
         url_names_model: bool,
     ) -> Result<(), OpenAIError> {
         let (Some(router), Some(requested)) = (&operation.core.router, self.requested.clone()) else {
@@ -166,7 +166,7 @@ impl Plan {
         if is_auto {
             self.baseline = router.reference_model().cloned();
             if self.model.as_ref() == self.requested.as_ref() {
-                self.model = self.baseline.clone();
+                self.model.clone_from(&self.baseline);
             }
             if self.model.is_none() {
                 return Err(Error::new(Repr::AutoWithoutReference).into());
@@ -269,10 +269,10 @@ async fn choose_off_thread(operation: &Operation, body: Bytes, requested: ModelI
 async fn ask(
     operation: &Operation,
     router: &Arc<dyn Router>,
-    view: RequestView<'_>,
+    view: &RequestView<'_>,
     requested: ModelId,
 ) -> Choice {
-    let request = RouteRequest::of(&operation.endpoint, view, requested, &operation.core.facts)
+    let request = RouteRequest::of(&operation.endpoint, *view, requested, &operation.core.facts)
         .with_attribution(&operation.scope.attribution)
         .with_deadline_within(operation.scope.within)
         .made_at(operation.at);

@@ -85,12 +85,12 @@ impl Row {
         };
         entry.http_status = Some(status.as_u16());
         entry.provider_id = request_id(headers);
-        if !status.is_success() {
-            entry.status = Status::Failed;
-            entry.cost = Cost::Priced(Usd::ZERO);
-        } else {
+        if status.is_success() {
             entry.status = Status::Succeeded;
             self.book_body(&mut entry, body);
+        } else {
+            entry.status = Status::Failed;
+            entry.cost = Cost::Priced(Usd::ZERO);
         }
         self.write(entry);
     }
@@ -237,15 +237,13 @@ impl Drop for Row {
             return;
         };
         entry.status = Status::Abandoned;
-        entry.cost = match entry.attempts {
-            0 => Cost::Priced(Usd::ZERO),
-            _ => {
-                let at_most = self.bound.cost(&self.operation.core, &entry);
-                Cost::Partial {
-                    known: Usd::ZERO,
-                    at_most,
-                    why: PartialReason::Abandoned,
-                }
+        entry.cost = if entry.attempts == 0 {
+            Cost::Priced(Usd::ZERO)
+        } else {
+            Cost::Partial {
+                known: Usd::ZERO,
+                at_most: self.bound.cost(&self.operation.core, &entry),
+                why: PartialReason::Abandoned,
             }
         };
         self.write(entry);

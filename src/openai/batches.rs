@@ -68,7 +68,7 @@ impl ServerBatches {
                         "the server answered {status} with a body that is no such object"
                     ))
                 }),
-            refused => Err(self.refusal(&refused)),
+            refused @ (Reply::Whole { .. } | Reply::Open(_)) => Err(self.refusal(&refused)),
         }
     }
 
@@ -150,7 +150,7 @@ impl BatchApi for ServerBatches {
                 .bytes_stream()
                 .map(|chunk| chunk.map_err(|error| transport_error(&OpenAIError::Reqwest(error))))
                 .boxed()),
-            refused => Err(self.refusal(&refused)),
+            refused @ Reply::Whole { .. } => Err(self.refusal(&refused)),
         }
     }
 
