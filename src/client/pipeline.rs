@@ -141,7 +141,6 @@ fn hand_on(
 }
 
 #[cfg(test)]
-#[cfg(feature = "simulator")]
 mod tests {
     use bytes::Bytes;
     use futures_util::TryStreamExt;

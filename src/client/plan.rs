@@ -20,6 +20,7 @@ use crate::ledger::{Degradation, LedgerEntry};
 use crate::model::ModelId;
 use crate::money::Usd;
 use crate::router::{AUTO, Route, RouteError, RouteRequest, Router};
+use crate::tokens::TokenCounter;
 use crate::wire::{self, Edit, RequestView, splice};
 
 /// Bodies above this size are read by routers off the async threads: counting their tokens takes milliseconds.
@@ -156,8 +157,9 @@ impl Plan {
         };
         let is_auto = requested == AUTO;
         if !operation.scope.pinned {
+            load_tables(&operation.core.facts.tokens).await;
             let bounds = self.bound.input;
-            let choice = if body.len() > LARGE_BODY || !operation.core.facts.tokens.is_warm() {
+            let choice = if body.len() > LARGE_BODY {
                 choose_off_thread(operation, Bytes::copy_from_slice(body), requested.clone(), bounds).await
             } else {
                 ask(operation, router, view, requested.clone(), bounds).await
@@ -248,6 +250,15 @@ impl From<Degradation> for Choice {
     }
 }
 
+/// Loads the token tables off the async threads, once a process. `build` has begun that already.
+async fn load_tables(tokens: &TokenCounter) {
+    if !tokens.is_warm() {
+        let tokens = tokens.clone();
+        // A runtime that shuts down loads nothing; the first count does then.
+        let _ = tokio::task::spawn_blocking(move || tokens.warm_up()).await;
+    }
+}
+
 async fn choose_off_thread(
     operation: &Operation,
     body: Bytes,
@@ -279,16 +290,10 @@ async fn ask(
     requested: ModelId,
     bounds: (u64, u64),
 ) -> Choice {
-    let request = RouteRequest::of(
-        &operation.endpoint,
-        view,
-        requested,
-        &operation.core.facts,
-        bounds,
-    )
-    .with_attribution(&operation.scope.attribution)
-    .with_deadline_within(operation.scope.within)
-    .made_at(operation.at);
+    let request = RouteRequest::of(&operation.endpoint, *view, requested, &operation.core.facts)
+        .with_attribution(&operation.scope.attribution)
+        .with_deadline_within(operation.scope.within)
+        .made_at(operation.at);
     ask_in_time(router, &request, operation.core.router_timeout).await
 }
 

@@ -240,10 +240,9 @@ impl Drop for Row {
         entry.cost = if entry.attempts == 0 {
             Cost::Priced(Usd::ZERO)
         } else {
-            let at_most = self.bound.cost(&self.operation.core, &entry);
             Cost::Partial {
                 known: Usd::ZERO,
-                at_most,
+                at_most: self.bound.cost(&self.operation.core, &entry),
                 why: PartialReason::Abandoned,
             }
         };

@@ -68,7 +68,7 @@ impl ServerBatches {
                         "the server answered {status} with a body that is no such object"
                     ))
                 }),
-            refused => Err(self.refusal(&refused)),
+            refused @ (Reply::Whole { .. } | Reply::Open(_)) => Err(self.refusal(&refused)),
         }
     }
 

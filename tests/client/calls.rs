@@ -50,10 +50,9 @@ async fn a_chat_is_one_row_at_the_price_of_the_model_that_served_it() {
 async fn cached_input_is_cheaper_and_counted_as_saved() {
     let simulator = Simulator::new();
     let llm = client_of(&simulator).build().unwrap();
-    let prompt = (0..3_000)
-        .map(|number| number.to_string())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let prompt: String = (0..3_000)
+        .flat_map(|number| [number.to_string(), " ".to_owned()])
+        .collect();
     for _ in 0..2 {
         llm.chat().create(chat("gpt-4o", &prompt)).await.unwrap();
     }

@@ -9,7 +9,9 @@
 mod bad_days;
 mod batching;
 mod calls;
+mod ledger;
 mod retry;
+mod routers;
 mod routing;
 mod streams;
 mod transport;

@@ -1,8 +1,7 @@
-//! Routed calls: what is sent, what happens when a model or the router fails, and what is left alone.
+//! Routed calls: what is sent, what happens when a model fails, and what is left alone.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::config::AzureConfig;
@@ -11,16 +10,14 @@ use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::chat::{
     ChatCompletionTool, ChatCompletionTools, CreateChatCompletionRequest, FunctionObject,
 };
-use async_trait::async_trait;
 use thrifty::capability::CapabilityBook;
 use thrifty::ledger::{Degradation, Role, Status};
 use thrifty::pricing::{Cost, PartialReason};
-use thrifty::router::{FixedRouter, Route, RouteError, RouteRequest, Router, TokenCountRouter, router_fn};
+use thrifty::router::{FixedRouter, Route, TokenCountRouter, router_fn};
 use thrifty::simulator::{Fault, Simulator};
-use thrifty::tokens::TokenCounter;
-use thrifty::{ErrorKind, LlmClient, ModelId, RetryPolicy, Transport, Usd};
+use thrifty::{LlmClient, RetryPolicy, Transport, Usd};
 
-use super::{chat, client_of, only_row, ours, rows};
+use super::{chat, client_of, only_row, rows};
 
 fn once() -> RetryPolicy {
     RetryPolicy::default().with_max_attempts(NonZeroU32::MIN)
@@ -212,127 +209,6 @@ async fn a_route_that_keeps_the_model_asks_it_before_its_fallback() {
     let rows = rows(&llm).await;
     assert_eq!(rows[2].role, Role::Fallback);
     assert_eq!(rows[2].sent_model.as_ref().unwrap().as_str(), "gpt-4o-mini");
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Mood {
-    Fails,
-    Panics,
-    PanicsLate,
-    Hangs,
-    Ponders,
-}
-
-#[async_trait]
-impl Router for Mood {
-    async fn route(&self, _: &RouteRequest<'_>) -> Result<Route, RouteError> {
-        let ponder = tokio::time::sleep(Duration::from_millis(300));
-        match self {
-            Self::Fails => return Err(RouteError::new("no idea")),
-            Self::Panics => panic!("the router panics, as it is to"),
-            Self::PanicsLate => {
-                ponder.await;
-                panic!("the router panics late, as it is to");
-            }
-            Self::Hangs => std::future::pending().await,
-            Self::Ponders => ponder.await,
-        }
-        Ok(Route::to("gpt-4o-mini").because("thought about it"))
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_router_that_fails_panics_or_hangs_never_fails_a_call() {
-    TokenCounter::new().warm_up();
-    for (mood, degradation, millis) in [
-        (Mood::Fails, Degradation::RouterFailed, 0),
-        (Mood::Panics, Degradation::RouterPanicked, 0),
-        (Mood::PanicsLate, Degradation::RouterPanicked, 300),
-        (Mood::Hangs, Degradation::RouterTimedOut, 1_000),
-    ] {
-        let simulator = Simulator::new();
-        let llm = client_of(&simulator).with_router(mood).build().unwrap();
-        llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
-        let row = only_row(&llm).await;
-        assert_eq!(
-            (&row.sent_model, row.status),
-            (&row.requested_model, Status::Succeeded)
-        );
-        assert_eq!(row.degradations, [degradation]);
-        let late = row.latency_ms.unwrap() - millis;
-        assert!(late <= 2, "{mood:?} {late}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_router_that_answers_in_time_is_followed() {
-    TokenCounter::new().warm_up();
-    let simulator = Simulator::new();
-    let llm = client_of(&simulator).with_router(Mood::Ponders).build().unwrap();
-    llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
-    let row = only_row(&llm).await;
-    assert_eq!(row.sent_model.as_ref().unwrap().as_str(), "gpt-4o-mini");
-    assert_eq!(
-        (row.reason.as_deref(), row.degradations.len()),
-        (Some("thought about it"), 0)
-    );
-}
-
-/// Has a reference model and never chooses.
-#[derive(Debug)]
-struct Undecided(Option<ModelId>);
-
-#[async_trait]
-impl Router for Undecided {
-    async fn route(&self, _: &RouteRequest<'_>) -> Result<Route, RouteError> {
-        Ok(Route::keep())
-    }
-
-    fn reference_model(&self) -> Option<&ModelId> {
-        self.0.as_ref()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn auto_is_the_routers_choice_counted_against_its_reference() {
-    let simulator = Simulator::new();
-    let llm = client_of(&simulator)
-        .with_router(TokenCountRouter::new("gpt-4o-mini", "gpt-4o"))
-        .build()
-        .unwrap();
-    llm.chat().create(chat("auto", "hi")).await.unwrap();
-    llm.pinned().chat().create(chat("auto", "hi")).await.unwrap();
-    let rows = rows(&llm).await;
-    let names = |row: usize| {
-        [&rows[row].requested_model, &rows[row].sent_model].map(|name| name.as_ref().unwrap().as_str())
-    };
-    assert_eq!(names(0), ["auto", "gpt-4o-mini"]);
-    assert!(rows[0].baseline.unwrap().routing > Usd::ZERO);
-    assert_eq!(names(1), ["auto", "gpt-4o"]);
-    assert_eq!(rows[1].savings().unwrap().as_pico(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn auto_without_a_choice_is_the_reference_or_a_typed_error() {
-    let simulator = Simulator::new();
-    let llm = client_of(&simulator)
-        .with_router(Undecided(Some("gpt-4o".into())))
-        .build()
-        .unwrap();
-    llm.chat().create(chat("auto", "hi")).await.unwrap();
-    assert_eq!(
-        only_row(&llm).await.sent_model.as_ref().unwrap().as_str(),
-        "gpt-4o"
-    );
-
-    let llm = client_of(&simulator)
-        .with_router(Undecided(None))
-        .build()
-        .unwrap();
-    let error = llm.chat().create(chat("auto", "hi")).await.unwrap_err();
-    assert_eq!(ours(&error).kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("reference model"), "{error}");
-    assert_eq!(simulator.request_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

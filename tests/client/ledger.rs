@@ -1,0 +1,104 @@
+//! A ledger that does not take entries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use thrifty::ErrorKind;
+use thrifty::ledger::{
+    CostLedger, Filter, InMemoryLedger, LedgerEntry, LedgerError, Query, Recorded, Summary,
+};
+use thrifty::simulator::Simulator;
+
+use super::{chat, client_of, rows};
+
+/// A ledger whose disk is full until it is not.
+#[derive(Debug, Default)]
+struct Stubborn {
+    is_full: AtomicBool,
+    inner: InMemoryLedger,
+}
+
+#[async_trait]
+impl CostLedger for Stubborn {
+    fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(LedgerError::Full { capacity: 0 });
+        }
+        self.inner.record(entry)
+    }
+
+    async fn flush(&self) -> Result<(), LedgerError> {
+        self.inner.flush().await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
+        self.inner.query(query).await
+    }
+
+    fn scan(&self, filter: &Filter) -> BoxStream<'_, Result<Arc<LedgerEntry>, LedgerError>> {
+        self.inner.scan(filter)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_refuses_loses_no_answer_and_no_row() {
+    let simulator = Simulator::new();
+    let ledger = Arc::new(Stubborn::default());
+    let llm = client_of(&simulator)
+        .with_ledger(Arc::clone(&ledger))
+        .build()
+        .unwrap();
+    ledger.is_full.store(true, Ordering::Relaxed);
+    let tracked = llm.tracked();
+    for prompt in ["first", "second"] {
+        tracked
+            .user(prompt)
+            .chat()
+            .create(chat("gpt-4o", prompt))
+            .await
+            .unwrap();
+    }
+    assert!(tracked.receipt().await.unwrap().cost().is_some());
+    assert_eq!(rows(&llm).await, []);
+    let error = llm.flush().await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Busy, true));
+
+    ledger.is_full.store(false, Ordering::Relaxed);
+    assert!(llm.flush().await.unwrap().is_empty());
+    let users: Vec<_> = rows(&llm)
+        .await
+        .iter()
+        .map(|row| row.attribution.user().map(str::to_owned))
+        .collect();
+    assert_eq!(users, [Some("first".to_owned()), Some("second".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_were_refused_go_in_before_the_next_one() {
+    let simulator = Simulator::new();
+    let ledger = Arc::new(Stubborn::default());
+    let llm = client_of(&simulator)
+        .with_ledger(Arc::clone(&ledger))
+        .build()
+        .unwrap();
+    ledger.is_full.store(true, Ordering::Relaxed);
+    llm.user("first")
+        .chat()
+        .create(chat("gpt-4o", "hi"))
+        .await
+        .unwrap();
+    ledger.is_full.store(false, Ordering::Relaxed);
+    llm.user("second")
+        .chat()
+        .create(chat("gpt-4o", "hi"))
+        .await
+        .unwrap();
+    let rows = rows(&llm).await;
+    assert_eq!(
+        (rows[0].attribution.user(), rows[1].attribution.user()),
+        (Some("first"), Some("second"))
+    );
+    assert!(llm.flush().await.unwrap().is_empty());
+}
