@@ -290,10 +290,16 @@ async fn ask(
     requested: ModelId,
     bounds: (u64, u64),
 ) -> Choice {
-    let request = RouteRequest::of(&operation.endpoint, *view, requested, &operation.core.facts)
-        .with_attribution(&operation.scope.attribution)
-        .with_deadline_within(operation.scope.within)
-        .made_at(operation.at);
+    let request = RouteRequest::of(
+        &operation.endpoint,
+        view,
+        requested,
+        &operation.core.facts,
+        bounds,
+    )
+    .with_attribution(&operation.scope.attribution)
+    .with_deadline_within(operation.scope.within)
+    .made_at(operation.at);
     ask_in_time(router, &request, operation.core.router_timeout).await
 }
 
