@@ -138,7 +138,7 @@ impl<C: Config> LlmClient<C> {
     /// Waits until every call and every batched request is answered and booked, or the time is up, and makes the
     /// ledger durable.
     ///
-    /// What it returns was not answered yet. Calls made meanwhile are served.
+    /// What it returns was not answered yet. Calls made meanwhile, or later, are served, but none of them rides a batch.
     ///
     /// # Errors
     /// If the ledger or the collector's store fails.

@@ -156,7 +156,7 @@ impl<'a> RouteRequest<'a> {
         self.input_bounds
     }
 
-    /// Counts the input tokens. This takes time: about 35 us for 1,000 tokens of English.
+    /// Counts the input tokens. This takes time: about 0.15 ms for 1,000 tokens of English (`benches/tokens.rs`).
     pub fn input_tokens(&self) -> Count {
         self.facts.tokens.count_request(self.endpoint, &self.view)
     }
