@@ -104,7 +104,7 @@ proptest! {
             let _ = (error.is_quota(), error.blames_model_or_parameter());
         }
         let text = String::from_utf8_lossy(&body);
-        let _ = (read_usage(&text), BatchLine::read(&text));
+        let _ = (read_usage(text.as_bytes()), BatchLine::read(&text));
         let _ = serde_json::from_slice::<Page<BatchView>>(&body);
         let _ = serde_json::from_slice::<FileView>(&body);
     }

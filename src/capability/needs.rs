@@ -1,6 +1,8 @@
 //! What a request needs of a model.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
 use serde_json::value::RawValue;
 
 use super::{Feature, Parameter, feature_bit, parameter_bit};
@@ -52,11 +54,10 @@ impl Needs {
 
     fn find_features(&mut self, view: &RequestView<'_>) {
         for content in [view.messages, view.input].into_iter().flatten() {
-            if holds(content, "\"image_url\"") || holds(content, "\"file_") {
-                self.need(Feature::Vision);
-            }
-            if holds(content, "\"input_audio\"") {
-                self.need(Feature::Audio);
+            for (member, feature) in &*CONTENT {
+                if member.find(content.get().as_bytes()).is_some() {
+                    self.need(*feature);
+                }
             }
         }
         if view.modalities.is_some_and(|raw| holds(raw, "\"audio\"")) {
@@ -143,6 +144,15 @@ impl Needs {
         self.features |= feature_bit(feature);
     }
 }
+
+/// How the content of messages shows what it holds. The searchers are made once: that takes as long as using them.
+static CONTENT: LazyLock<[(Finder<'static>, Feature); 3]> = LazyLock::new(|| {
+    [
+        (Finder::new("\"image_url\""), Feature::Vision),
+        (Finder::new("\"file_"), Feature::Vision),
+        (Finder::new("\"input_audio\""), Feature::Audio),
+    ]
+});
 
 /// Whether raw JSON has a string or member that begins so. A quoted word inside a text does not match: its closing
 /// quote is escaped.

@@ -30,7 +30,7 @@ impl Reading {
         }
         let view = view.unwrap_or_default();
         if entry.provider_id.is_none() {
-            entry.provider_id = view.id.and_then(wire::string).map(|id| clipped(&id));
+            entry.provider_id = view.id().map(|id| clipped(&id));
         }
         Self {
             model: view.model_name().map(|model| ModelId::from(&*model)),
@@ -115,12 +115,17 @@ fn against(
     }
     let price = |model, lane| core.facts.prices.cost(model, lane, &uncached, entry.at).exact();
     let served = entry.model()?;
-    Baseline::of(
-        price(asked, Lane::Standard)?,
-        price(served, Lane::Standard)?,
-        price(served, entry.lane)?,
-        actual,
-    )
+    let on_its_lane = if *usage == uncached {
+        actual
+    } else {
+        price(served, entry.lane)?
+    };
+    let on_standard = if entry.lane == Lane::Standard {
+        on_its_lane
+    } else {
+        price(served, Lane::Standard)?
+    };
+    Baseline::of(price(asked, Lane::Standard)?, on_standard, on_its_lane, actual)
 }
 
 /// Adds attempts that were lost on the way: each may have been billed up to the bound.

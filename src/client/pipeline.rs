@@ -102,8 +102,8 @@ fn was_routed(plan: &Plan, model: Option<&ModelId>) -> bool {
 
 fn blames_the_route(reply: &Reply) -> bool {
     match reply {
-        Reply::Whole { body, .. } => {
-            ErrorView::read(body).is_some_and(|error| error.blames_model_or_parameter())
+        Reply::Whole(response) => {
+            ErrorView::read(response.body()).is_some_and(|error| error.blames_model_or_parameter())
         }
         Reply::Open(_) => false,
     }
@@ -112,11 +112,7 @@ fn blames_the_route(reply: &Reply) -> bool {
 /// Settles the row of an exchange that is no stream.
 fn settle(row: Row, result: &Result<Reply, OpenAIError>) {
     match result {
-        Ok(Reply::Whole {
-            status,
-            headers,
-            body,
-        }) => row.answered(*status, headers, body),
+        Ok(Reply::Whole(response)) => row.answered(response),
         Ok(Reply::Open(response)) => row.passed(response.status(), response.headers()),
         Err(error) => row.unanswered(may_have_had_effect(error)),
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::call::Operation;
@@ -79,15 +80,16 @@ impl Row {
     }
 
     /// Settles with a whole answer.
-    pub(super) fn answered(mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+    pub(super) fn answered(mut self, response: &http::Response<Bytes>) {
         let Some(mut entry) = self.entry.take() else {
             return;
         };
+        let status = response.status();
         entry.http_status = Some(status.as_u16());
-        entry.provider_id = request_id(headers);
+        entry.provider_id = request_id(response.headers());
         if status.is_success() {
             entry.status = Status::Succeeded;
-            self.book_body(&mut entry, body);
+            self.book_body(&mut entry, response.body());
         } else {
             entry.status = Status::Failed;
             entry.cost = Cost::Priced(Usd::ZERO);

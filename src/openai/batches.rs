@@ -47,7 +47,7 @@ impl ServerBatches {
         let path = endpoint.as_str().strip_prefix("/v1").unwrap_or(endpoint.as_str());
         let factory = self.requests.factory(Method::POST, path, &[], Some((JSON, body)));
         match self.send(&factory, true).await? {
-            Reply::Whole { status, body, .. } => Ok((status, body)),
+            Reply::Whole(response) => Ok((response.status(), response.into_body())),
             Reply::Open(_) => Err(protocol(
                 "the server streamed an answer that was not to be streamed".to_owned(),
             )),
@@ -62,13 +62,15 @@ impl ServerBatches {
 
     async fn json<T: DeserializeOwned>(&self, factory: HttpRequestFactory) -> Result<T, ApiError> {
         match self.send(&factory, true).await? {
-            Reply::Whole { status, body, .. } if status.is_success() => serde_json::from_slice(&body)
-                .map_err(|_| {
+            Reply::Whole(response) if response.status().is_success() => {
+                serde_json::from_slice(response.body()).map_err(|_| {
+                    let status = response.status();
                     protocol(format!(
                         "the server answered {status} with a body that is no such object"
                     ))
-                }),
-            refused @ (Reply::Whole { .. } | Reply::Open(_)) => Err(self.refusal(&refused)),
+                })
+            }
+            refused => Err(self.refusal(&refused)),
         }
     }
 
@@ -79,7 +81,7 @@ impl ServerBatches {
     fn refusal(&self, reply: &Reply) -> ApiError {
         let status = reply.status();
         let error = match reply {
-            Reply::Whole { body, .. } => ErrorView::read(body).unwrap_or_default(),
+            Reply::Whole(response) => ErrorView::read(response.body()).unwrap_or_default(),
             Reply::Open(_) => ErrorView::default(),
         };
         let kind = match status.as_u16() {
@@ -150,7 +152,7 @@ impl BatchApi for ServerBatches {
                 .bytes_stream()
                 .map(|chunk| chunk.map_err(|error| transport_error(&OpenAIError::Reqwest(error))))
                 .boxed()),
-            refused @ Reply::Whole { .. } => Err(self.refusal(&refused)),
+            refused @ Reply::Whole(_) => Err(self.refusal(&refused)),
         }
     }
 

@@ -10,6 +10,7 @@ use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use reqwest::ResponseBuilderExt;
 use tokio::time::Instant;
 
 use super::transport::Transport;
@@ -136,11 +137,7 @@ enum Repeat {
 /// An answer. A body that is metered was read within the attempt, so that a broken one is retried.
 pub(crate) enum Reply {
     /// The whole answer.
-    Whole {
-        status: StatusCode,
-        headers: HeaderMap,
-        body: Bytes,
-    },
+    Whole(http::Response<Bytes>),
     /// An answer whose body is still to be read: a stream, or of an endpoint that is not metered.
     Open(reqwest::Response),
 }
@@ -148,14 +145,14 @@ pub(crate) enum Reply {
 impl Reply {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Whole { status, .. } => *status,
+            Self::Whole(response) => response.status(),
             Self::Open(response) => response.status(),
         }
     }
 
     pub(crate) fn headers(&self) -> &HeaderMap {
         match self {
-            Self::Whole { headers, .. } => headers,
+            Self::Whole(response) => response.headers(),
             Self::Open(response) => response.headers(),
         }
     }
@@ -164,16 +161,7 @@ impl Reply {
     pub(crate) fn into_response(self) -> reqwest::Response {
         match self {
             Self::Open(response) => response,
-            Self::Whole {
-                status,
-                headers,
-                body,
-            } => {
-                let mut response = http::Response::new(reqwest::Body::from(body));
-                *response.status_mut() = status;
-                *response.headers_mut() = headers;
-                response.into()
-            }
+            Self::Whole(response) => response.into(),
         }
     }
 }
@@ -262,13 +250,17 @@ impl Sender {
         let mut response = self.transport.send(request, rebuild).await?;
         let failed = !response.status().is_success();
         if failed || (read_body && !is_event_stream(response.headers())) {
-            let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+            let headers = std::mem::take(response.headers_mut());
+            let head = http::Response::builder()
+                .status(response.status())
+                .version(response.version())
+                .url(response.url().clone());
             let body = response.bytes().await.map_err(OpenAIError::Reqwest)?;
-            return Ok(Reply::Whole {
-                status,
-                headers,
-                body,
-            });
+            let mut whole = head
+                .body(body)
+                .map_err(|error| OpenAIError::Boxed(Box::new(error)))?;
+            *whole.headers_mut() = headers;
+            return Ok(Reply::Whole(whole));
         }
         Ok(Reply::Open(response))
     }
@@ -336,7 +328,7 @@ fn status_may_pass(status: StatusCode, reply: &Reply) -> bool {
     match status.as_u16() {
         408 | 409 | 500.. => true,
         429 => match reply {
-            Reply::Whole { body, .. } => !ErrorView::read(body).is_some_and(|error| error.is_quota()),
+            Reply::Whole(response) => !ErrorView::read(response.body()).is_some_and(|error| error.is_quota()),
             Reply::Open(_) => true,
         },
         _ => false,

@@ -4,6 +4,7 @@
 //! async-openai decode the same bytes a second time for the caller; what they refuse is metered here first.
 
 mod batch;
+mod members;
 mod request;
 mod response;
 mod stream;
@@ -24,6 +25,14 @@ pub fn string(value: &RawValue) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(inner));
     }
     serde_json::from_str::<String>(value.get()).ok().map(Cow::Owned)
+}
+
+/// Reads JSON from bytes. One look over all of them spares `serde_json` a look at each string whether it is UTF-8.
+fn read<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+    match std::str::from_utf8(json) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(json),
+    }
 }
 
 /// Returns a whole number that is not negative; `None` for any other value.

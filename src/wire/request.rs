@@ -154,7 +154,7 @@ impl<'a> RequestView<'a> {
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(UnreadableBody::NotAnObject);
         }
-        serde_json::from_slice(body).map_err(|error| UnreadableBody::Json {
+        super::read(body).map_err(|error| UnreadableBody::Json {
             reason: describe(&error),
         })
     }

@@ -1,55 +1,60 @@
 //! The body of an answer: who served it and what was used.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
+use super::members::{members, once, text};
 use crate::lane::Lane;
 use crate::usage::{Usage, UsageError};
 
-/// The members of an answer's JSON body that matter for metering.
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[non_exhaustive]
+/// The members of an answer's JSON body, or of one event of a stream, that matter for metering.
+#[derive(Debug, Default, Clone, Copy)]
 pub struct ResponseView<'a> {
-    /// The answer's id.
-    #[serde(borrow, default)]
-    pub id: Option<&'a RawValue>,
-    /// The model that answered.
-    #[serde(borrow, default)]
-    pub model: Option<&'a RawValue>,
-    /// The tier that answered.
-    #[serde(borrow, default)]
-    pub service_tier: Option<&'a RawValue>,
-    /// The token counts.
-    #[serde(borrow, default)]
-    pub usage: Option<&'a RawValue>,
-    /// What went wrong.
-    #[serde(borrow, default)]
-    pub error: Option<&'a RawValue>,
-    /// Responses: `completed`, `failed`, `incomplete` and others.
-    #[serde(borrow, default)]
-    pub status: Option<&'a RawValue>,
+    id: Option<&'a [u8]>,
+    model: Option<&'a [u8]>,
+    service_tier: Option<&'a [u8]>,
+    usage: Option<&'a [u8]>,
+    error: Option<&'a [u8]>,
+    pub(super) kind: Option<&'a [u8]>,
+    pub(super) response: Option<&'a [u8]>,
+    pub(super) choices: Option<&'a [u8]>,
 }
 
 impl<'a> ResponseView<'a> {
-    /// Reads an answer's body; `None` if it is not a JSON object.
+    /// Reads an answer's body; `None` if it is not a JSON object, or has one of its members twice.
+    ///
+    /// What is inside the members is looked at when it is asked for, not before.
     pub fn read(body: &'a [u8]) -> Option<Self> {
-        (body.trim_ascii_start().first() == Some(&b'{'))
-            .then(|| serde_json::from_slice(body).ok())
-            .flatten()
+        let mut view = Self::default();
+        members(body, |name, value| {
+            let member = match name {
+                b"id" => &mut view.id,
+                b"model" => &mut view.model,
+                b"service_tier" => &mut view.service_tier,
+                b"usage" => &mut view.usage,
+                b"error" => &mut view.error,
+                b"type" => &mut view.kind,
+                b"response" => &mut view.response,
+                b"choices" => &mut view.choices,
+                _ => return Some(()),
+            };
+            once(member, value)
+        })?;
+        Some(view)
+    }
+
+    /// Returns the answer's id.
+    pub fn id(&self) -> Option<Cow<'a, str>> {
+        self.id.and_then(text)
     }
 
     /// Returns the model that answered.
     pub fn model_name(&self) -> Option<Cow<'a, str>> {
-        self.model.and_then(super::string)
+        self.model.and_then(text)
     }
 
     /// Returns the tier that answered, as the provider names it.
     pub fn service_tier_name(&self) -> Option<Cow<'a, str>> {
-        self.service_tier.and_then(super::string)
+        self.service_tier.and_then(text)
     }
 
     /// Returns the lane that answered: `Ok(None)` if no tier is named, `Err` with the name of one that is unknown.
@@ -64,8 +69,17 @@ impl<'a> ResponseView<'a> {
 
     /// Reads the token counts.
     pub fn usage(&self) -> UsageReading {
-        self.usage
-            .map_or(UsageReading::Missing, |usage| read_usage(usage.get()))
+        self.usage.map_or(UsageReading::Missing, read_usage)
+    }
+
+    /// Whether an error is reported that is not `null`.
+    pub(super) fn has_error(&self) -> bool {
+        self.error.is_some_and(|error| error != b"null")
+    }
+
+    /// Whether token counts are there, right or wrong.
+    pub(super) fn has_usage_object(&self) -> bool {
+        self.usage.is_some_and(|usage| usage.starts_with(b"{"))
     }
 }
 
@@ -84,182 +98,105 @@ pub enum UsageReading {
 }
 
 /// Reads a `usage` object of chat completions, responses or embeddings.
-pub fn read_usage(json: &str) -> UsageReading {
-    if json == "null" {
+pub fn read_usage(json: &[u8]) -> UsageReading {
+    if json == b"null" {
         return UsageReading::Missing;
     }
-    let Some(wire) = json
-        .starts_with('{')
-        .then(|| serde_json::from_str::<WireUsage>(json).ok())
-        .flatten()
-    else {
+    let Some(counts) = Counts::read(json) else {
         return UsageReading::Unreadable;
     };
-    let input = wire.prompt_tokens.or(wire.input_tokens);
-    let output = wire.completion_tokens.or(wire.output_tokens);
-    let details_in = wire
-        .prompt_tokens_details
-        .or(wire.input_tokens_details)
-        .unwrap_or_default();
-    let details_out = wire
-        .completion_tokens_details
-        .or(wire.output_tokens_details)
-        .unwrap_or_default();
-    let all = [input, output, wire.total_tokens]
-        .into_iter()
-        .chain([
-            details_in.cached_tokens,
-            details_in.cache_write_tokens,
-            details_in.audio_tokens,
-        ])
-        .chain([details_out.reasoning_tokens, details_out.audio_tokens]);
-    if all.into_iter().any(|count| count == Count::Unreadable) {
-        return UsageReading::Unreadable;
-    }
     // Embeddings report no output; anything else without its two totals is not understood.
-    let (Some(input), total) = (input.get(), wire.total_tokens.get()) else {
+    let (Some(input), total) = (counts.input, counts.total) else {
         return UsageReading::Unreadable;
     };
-    let output = match (output.get(), total) {
+    let output = match (counts.output, total) {
         (Some(output), _) => output,
         (None, Some(total)) if total == input => 0,
         _ => return UsageReading::Unreadable,
     };
     let mut usage = Usage::new(input, output);
-    usage.cache_read_tokens = details_in.cached_tokens.get().unwrap_or(0);
-    usage.cache_write_tokens = details_in.cache_write_tokens.get().unwrap_or(0);
-    usage.audio_input_tokens = details_in.audio_tokens.get().unwrap_or(0);
-    usage.reasoning_tokens = details_out.reasoning_tokens.get().unwrap_or(0);
-    usage.audio_output_tokens = details_out.audio_tokens.get().unwrap_or(0);
+    usage.cache_read_tokens = counts.cache_read.unwrap_or(0);
+    usage.cache_write_tokens = counts.cache_write.unwrap_or(0);
+    usage.audio_input_tokens = counts.audio_input.unwrap_or(0);
+    usage.reasoning_tokens = counts.reasoning.unwrap_or(0);
+    usage.audio_output_tokens = counts.audio_output.unwrap_or(0);
     match usage.meters() {
         Ok(_) => UsageReading::Read(usage),
         Err(error) => UsageReading::Inconsistent(usage, error),
     }
 }
 
-#[derive(Deserialize)]
-struct WireUsage {
-    #[serde(default)]
-    prompt_tokens: Count,
-    #[serde(default)]
-    completion_tokens: Count,
-    #[serde(default)]
-    input_tokens: Count,
-    #[serde(default)]
-    output_tokens: Count,
-    #[serde(default)]
-    total_tokens: Count,
-    #[serde(default)]
-    prompt_tokens_details: Option<InputDetails>,
-    #[serde(default)]
-    input_tokens_details: Option<InputDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<OutputDetails>,
-    #[serde(default)]
-    output_tokens_details: Option<OutputDetails>,
+/// The counts as they are on the wire, by whichever of its names each is given.
+#[derive(Default)]
+struct Counts {
+    input: Option<u64>,
+    output: Option<u64>,
+    total: Option<u64>,
+    cache_read: Option<u64>,
+    cache_write: Option<u64>,
+    audio_input: Option<u64>,
+    reasoning: Option<u64>,
+    audio_output: Option<u64>,
 }
 
-#[derive(Deserialize, Default)]
-#[expect(clippy::struct_field_names, reason = "the names on the wire")]
-struct InputDetails {
-    #[serde(default)]
-    cached_tokens: Count,
-    #[serde(default)]
-    cache_write_tokens: Count,
-    #[serde(default)]
-    audio_tokens: Count,
-}
-
-#[derive(Deserialize, Default)]
-struct OutputDetails {
-    #[serde(default)]
-    reasoning_tokens: Count,
-    #[serde(default)]
-    audio_tokens: Count,
-}
-
-/// A token count on the wire: servers send integers, integral floats, `null` and worse.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Count {
-    #[default]
-    Absent,
-    Is(u64),
-    Unreadable,
-}
-
-impl Count {
-    fn get(self) -> Option<u64> {
-        match self {
-            Self::Is(count) => Some(count),
-            Self::Absent | Self::Unreadable => None,
-        }
-    }
-
-    fn or(self, other: Self) -> Self {
-        if self == Self::Absent { other } else { self }
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct CountVisitor;
-
-        impl<'de> Visitor<'de> for CountVisitor {
-            type Value = Count;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a token count")
-            }
-
-            fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
-                // No call has a trillion tokens; such a count is a fault, and would overflow a price.
-                Ok(if count <= 1_000_000_000_000 {
-                    Count::Is(count)
-                } else {
-                    Count::Unreadable
+impl Counts {
+    /// `None` if one of them is not a count, or is there twice.
+    fn read(json: &[u8]) -> Option<Self> {
+        let mut counts = Self::default();
+        members(json, |name, value| match name {
+            b"prompt_tokens" | b"input_tokens" => set(&mut counts.input, value),
+            b"completion_tokens" | b"output_tokens" => set(&mut counts.output, value),
+            b"total_tokens" => set(&mut counts.total, value),
+            b"prompt_tokens_details" | b"input_tokens_details" => details(value, |name, value| match name {
+                b"cached_tokens" => set(&mut counts.cache_read, value),
+                b"cache_write_tokens" => set(&mut counts.cache_write, value),
+                b"audio_tokens" => set(&mut counts.audio_input, value),
+                _ => Some(()),
+            }),
+            b"completion_tokens_details" | b"output_tokens_details" => {
+                details(value, |name, value| match name {
+                    b"reasoning_tokens" => set(&mut counts.reasoning, value),
+                    b"audio_tokens" => set(&mut counts.audio_output, value),
+                    _ => Some(()),
                 })
             }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Count, E> {
-                Ok(Count::Unreadable)
-            }
-
-            fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
-                let digits = format!("{count:.0}");
-                let whole = digits
-                    .parse::<u64>()
-                    .ok()
-                    .filter(|whole| *whole <= 1_000_000_000_000);
-                #[expect(clippy::float_cmp, reason = "exactly a whole number, or not")]
-                let integral = count.trunc() == count;
-                Ok(whole.filter(|_| integral).map_or(Count::Unreadable, Count::Is))
-            }
-
-            fn visit_unit<E>(self) -> Result<Count, E> {
-                Ok(Count::Absent)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
-                Ok(Count::Unreadable)
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Count, E> {
-                Ok(Count::Unreadable)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Count, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Count::Unreadable)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Count::Unreadable)
-            }
-        }
-
-        deserializer.deserialize_any(CountVisitor)
+            _ => Some(()),
+        })?;
+        Some(counts)
     }
+}
+
+fn details<'a>(json: &'a [u8], each: impl FnMut(&'a [u8], &'a [u8]) -> Option<()>) -> Option<()> {
+    if json == b"null" {
+        return Some(());
+    }
+    members(json, each)
+}
+
+/// Sets a count; `null` leaves it as it is.
+fn set(count: &mut Option<u64>, value: &[u8]) -> Option<()> {
+    if value == b"null" {
+        return Some(());
+    }
+    count.replace(token_count(value)?).is_none().then_some(())
+}
+
+/// A token count on the wire: servers send integers and integral floats.
+///
+/// No call has a trillion tokens; such a count is a fault, and would overflow a price.
+fn token_count(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let whole = match text.split_once('.') {
+        Some((whole, zeros)) => {
+            (!zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0')).then_some(whole)?
+        }
+        None => text,
+    };
+    let digits = whole.bytes().all(|digit| digit.is_ascii_digit());
+    whole
+        .parse()
+        .ok()
+        .filter(|count| digits && *count <= 1_000_000_000_000)
 }
 
 /// The `error` of an answer, in OpenAI's shape or one of its dialects.
@@ -285,7 +222,7 @@ impl ErrorView {
             serde_json::Value::Number(number) => Some(number.to_string()),
             _ => None,
         };
-        match serde_json::from_str(raw.get()).ok()? {
+        match serde_json::from_slice(raw).ok()? {
             serde_json::Value::Object(error) => Some(Self {
                 kind: error.get("type").and_then(text),
                 code: error.get("code").and_then(text),
@@ -326,7 +263,7 @@ mod tests {
     use super::*;
 
     fn usage(json: &str) -> UsageReading {
-        read_usage(json)
+        read_usage(json.as_bytes())
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::members::text;
 use super::response::{ResponseView, UsageReading};
 use crate::lane::Lane;
 use crate::model::ModelId;
@@ -190,29 +189,18 @@ impl SseReader {
             self.facts.done = true;
             return false;
         }
-        if data.first() != Some(&b'{') {
-            return false;
-        }
-        let Ok(event) = serde_json::from_slice::<Event<'_>>(data) else {
+        let Some(event) = ResponseView::read(data) else {
             return false;
         };
-        let kind = event.kind.and_then(super::string).unwrap_or_default();
+        let kind = event.kind.and_then(text).unwrap_or_default();
         // A responses event carries the whole answer; a chat chunk is its own.
-        let nested = event
-            .response
-            .and_then(|raw| ResponseView::read(raw.get().as_bytes()));
-        let view = nested.unwrap_or(ResponseView {
-            model: event.model,
-            service_tier: event.service_tier,
-            usage: event.usage,
-            ..ResponseView::default()
-        });
+        let view = event.response.and_then(ResponseView::read).unwrap_or(event);
         self.facts.done |= matches!(
             &*kind,
             "response.completed" | "response.incomplete" | "response.failed"
         );
-        self.facts.failed |= matches!(&*kind, "response.failed" | "error")
-            || (kind.is_empty() && event.error.is_some_and(|error| !super::is_null(error)));
+        self.facts.failed |=
+            matches!(&*kind, "response.failed" | "error") || (kind.is_empty() && event.has_error());
         let model = view.model_name().filter(|model| !model.is_empty());
         if let Some(model) =
             model.filter(|model| self.facts.model.as_ref().is_none_or(|known| *known != **model))
@@ -228,14 +216,11 @@ impl SseReader {
         if usage != UsageReading::Missing {
             self.facts.usage = usage;
         }
-        let is_object = event.usage.is_some_and(|usage| usage.get().starts_with('{'));
         let no_choices = event.choices.is_some_and(|choices| {
-            choices
-                .get()
-                .strip_prefix('[')
-                .is_some_and(|rest| rest.trim_start().starts_with(']'))
+            let inside = choices.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+            inside.is_some_and(|inside| inside.starts_with(b"]"))
         });
-        self.hides_usage && is_object && no_choices
+        self.hides_usage && event.has_usage_object() && no_choices
     }
 
     fn bound_tail(&mut self) {
@@ -243,25 +228,6 @@ impl SseReader {
             self.tail.clear();
         }
     }
-}
-
-/// The members of an event's JSON that matter here.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    service_tier: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    choices: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    response: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
 }
 
 fn ends_event(chunk: &[u8]) -> bool {
