@@ -22,6 +22,7 @@ use async_openai::types::chat::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use thrifty::router::{HeuristicRouter, Router, TokenCountRouter};
+use thrifty::tokens::TokenCounter;
 use thrifty::{LlmClient, Transport};
 use tokio::runtime::Runtime;
 use tower::service_fn;
@@ -44,20 +45,13 @@ fn main() {
     let large = request(12_000);
     let tokens = || TokenCountRouter::new("gpt-4o-mini", "gpt-4o").with_max_input(16_000);
     let heuristic = || HeuristicRouter::new("gpt-4o-mini", "gpt-4o");
-    added(
-        &runtime,
-        "added-small",
-        &small,
-        &[("token-count", 6.0, wrapped(tokens()))],
-    );
-    added(
-        &runtime,
-        "added-12k",
-        &large,
-        &[
-            ("token-count", 10.0, wrapped(tokens())),
-            ("heuristic", 16.0, wrapped(heuristic())),
-        ],
+    TokenCounter::new().warm_up();
+    let (bare, added_small) = added(&runtime, &small, &wrapped(tokens()));
+    println!("goal overhead/added-small: {added_small:.1} us (<= 6; bare {bare:.1} us)");
+    let (bare, by_bounds) = added(&runtime, &large, &wrapped(tokens()));
+    let (_, by_text) = added(&runtime, &large, &wrapped(heuristic()));
+    println!(
+        "goal overhead/added-12k: {by_bounds:.1} us (<= 10; heuristic router {by_text:.1} us <= 16; bare {bare:.1} us)"
     );
     chunks(&runtime, &small);
     loopback(&small);
@@ -120,33 +114,17 @@ fn per_call<F: Future<Output = ()>>(runtime: &Runtime, calls: u32, call: impl Fn
     })
 }
 
-fn added(
-    runtime: &Runtime,
-    goal: &str,
-    request: &CreateChatCompletionRequest,
-    wrapped: &[(&str, f64, LlmClient)],
-) {
-    let bare = bare();
-    let bare_call = || async { drop(bare.chat().create(request.clone()).await.unwrap()) };
-    for (router, limit, llm) in wrapped {
-        let wrapped_call =
-            || async { drop(llm.feature("bench").chat().create(request.clone()).await.unwrap()) };
-        per_call(runtime, 2_000, bare_call);
-        per_call(runtime, 2_000, wrapped_call);
-        let pairs: Vec<_> = (0..PAIRS)
-            .map(|_| {
-                (
-                    per_call(runtime, 2_000, bare_call),
-                    per_call(runtime, 2_000, wrapped_call),
-                )
-            })
-            .collect();
-        let bare = median(pairs.iter().map(|(bare, _)| *bare).collect());
-        let added = median(pairs.iter().map(|(bare, wrapped)| wrapped - bare).collect());
-        println!(
-            "goal overhead/{goal}: {added:.1} us (<= {limit:.0} with the {router} router; bare {bare:.1} us)"
-        );
-    }
+/// Microseconds of a bare call, and those that thrifty adds.
+fn added(runtime: &Runtime, request: &CreateChatCompletionRequest, llm: &LlmClient) -> (f64, f64) {
+    let client = bare();
+    let bare = || async { drop(client.chat().create(request.clone()).await.unwrap()) };
+    let wrapped = || async { drop(llm.feature("bench").chat().create(request.clone()).await.unwrap()) };
+    let pair = || (per_call(runtime, 2_000, bare), per_call(runtime, 2_000, wrapped));
+    pair();
+    let pairs: Vec<_> = (0..PAIRS).map(|_| pair()).collect();
+    let bare = median(pairs.iter().map(|(bare, _)| *bare).collect());
+    let added = median(pairs.iter().map(|(bare, wrapped)| wrapped - bare).collect());
+    (bare, added)
 }
 
 fn chunks(runtime: &Runtime, request: &CreateChatCompletionRequest) {
@@ -244,17 +222,10 @@ fn loopback(request: &CreateChatCompletionRequest) {
     server.wait().unwrap();
 }
 
-/// CPU time of all threads of this process, from the scheduler (Linux).
+/// CPU time of this process.
 fn cpu_time() -> Duration {
-    let nanos = |task: std::fs::DirEntry| {
-        let stat = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        stat.split(' ')
-            .next()
-            .and_then(|nanos| nanos.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    Duration::from_nanos(tasks.map(|task| nanos(task.unwrap())).sum())
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.try_into().unwrap()
 }
 
 /// A server that answers every request alike: a thread a connection, HTTP/1.1 with keep-alive.

@@ -251,12 +251,18 @@ impl From<Degradation> for Choice {
 }
 
 /// Loads the token tables off the async threads, once a process. `build` has begun that already.
+///
+/// One call waits on a blocking thread, the others for that one.
 async fn load_tables(tokens: &TokenCounter) {
-    if !tokens.is_warm() {
-        let tokens = tokens.clone();
-        // A runtime that shuts down loads nothing; the first count does then.
-        let _ = tokio::task::spawn_blocking(move || tokens.warm_up()).await;
-    }
+    static LOADED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    let load = || async {
+        if !tokens.is_warm() {
+            let tokens = tokens.clone();
+            // A runtime that shuts down loads nothing; the first count does then.
+            let _ = tokio::task::spawn_blocking(move || tokens.warm_up()).await;
+        }
+    };
+    LOADED.get_or_init(load).await;
 }
 
 async fn choose_off_thread(
