@@ -23,7 +23,8 @@ pub(super) struct Row {
     baseline: Option<ModelId>,
     /// Attempts that got no answer and may have been billed.
     lost: u32,
-    entry: Option<Box<LedgerEntry>>,
+    /// Until it is written.
+    entry: Option<Arc<LedgerEntry>>,
 }
 
 impl Row {
@@ -48,13 +49,17 @@ impl Row {
             bound: plan.bound,
             baseline: plan.baseline.clone(),
             lost: 0,
-            entry: Some(Box::new(entry)),
+            entry: Some(Arc::new(entry)),
         }
+    }
+
+    fn entry(&mut self) -> Option<&mut LedgerEntry> {
+        self.entry.as_mut().map(Arc::make_mut)
     }
 
     /// Counts an attempt that is about to be made, or was lost.
     pub(super) fn step(&mut self, step: Step) {
-        match (step, &mut self.entry) {
+        match (step, self.entry()) {
             (Step::Attempt, Some(entry)) => entry.attempts += 1,
             (Step::Attempt, None) => {}
             (Step::Lost, _) => self.lost += 1,
@@ -73,7 +78,7 @@ impl Row {
 
     /// Says that the routed model refused, and which model is asked instead.
     pub(super) fn refused(&mut self, next: Option<&ModelId>) {
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.degradations.push(Degradation::RouteRefused);
             entry.sent_model = next.cloned();
         }
@@ -81,27 +86,29 @@ impl Row {
 
     /// Settles with a whole answer.
     pub(super) fn answered(mut self, response: &http::Response<Bytes>) {
-        let Some(mut entry) = self.entry.take() else {
+        let Some(mut taken) = self.entry.take() else {
             return;
         };
+        let entry = Arc::make_mut(&mut taken);
         let status = response.status();
         entry.http_status = Some(status.as_u16());
         entry.provider_id = request_id(response.headers());
         if status.is_success() {
             entry.status = Status::Succeeded;
-            self.book_body(&mut entry, response.body());
+            self.book_body(entry, response.body());
         } else {
             entry.status = Status::Failed;
             entry.cost = Cost::Priced(Usd::ZERO);
         }
-        self.write(entry);
+        self.write(taken);
     }
 
     /// Settles with an answer whose body is not read.
     pub(super) fn passed(mut self, status: StatusCode, headers: &HeaderMap) {
-        let Some(mut entry) = self.entry.take() else {
+        let Some(mut taken) = self.entry.take() else {
             return;
         };
+        let entry = Arc::make_mut(&mut taken);
         entry.http_status = Some(status.as_u16());
         entry.provider_id = request_id(headers);
         entry.status = if status.is_success() {
@@ -110,23 +117,24 @@ impl Row {
             Status::Failed
         };
         entry.cost = Cost::Unpriced(UnpricedReason::UnmeteredEndpoint);
-        self.write(entry);
+        self.write(taken);
     }
 
     /// Settles without an answer.
     pub(super) fn unanswered(mut self, may_have_had_effect: bool) {
-        let Some(mut entry) = self.entry.take() else {
+        let Some(mut taken) = self.entry.take() else {
             return;
         };
+        let entry = Arc::make_mut(&mut taken);
         entry.status = Status::Unanswered;
         entry.cost = Cost::Priced(Usd::ZERO);
         self.lost += u32::from(may_have_had_effect);
-        self.write(entry);
+        self.write(taken);
     }
 
     /// Notes that the answer is a stream, which settles later.
     pub(super) fn streams(&mut self, status: StatusCode, headers: &HeaderMap) {
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.streamed = true;
             entry.http_status = Some(status.as_u16());
             entry.provider_id = request_id(headers);
@@ -136,7 +144,7 @@ impl Row {
     /// Notes that the first byte of a stream has come.
     pub(super) fn first_byte(&mut self) {
         let elapsed = self.elapsed_ms();
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.first_byte_ms.get_or_insert(elapsed);
         }
     }
@@ -162,9 +170,10 @@ impl Row {
     }
 
     fn settle_stream(&mut self, facts: &StreamFacts, status: Status, when_unknown: PartialReason) {
-        let Some(mut entry) = self.entry.take() else {
+        let Some(mut taken) = self.entry.take() else {
             return;
         };
+        let entry = Arc::make_mut(&mut taken);
         entry.status = status;
         let lane = match &facts.lane {
             None => Ok(None),
@@ -182,14 +191,14 @@ impl Row {
             when_unknown
         };
         book(
-            &mut entry,
+            entry,
             &self.operation.core,
             &self.bound,
             self.baseline.as_ref(),
             reading,
             why,
         );
-        self.write(entry);
+        self.write(taken);
     }
 
     fn book_body(&self, entry: &mut LedgerEntry, body: &[u8]) {
@@ -210,7 +219,8 @@ impl Row {
     }
 
     /// Writes the entry. A second row of the same operation counts its latency from the call too.
-    fn write(&self, mut entry: Box<LedgerEntry>) {
+    fn write(&self, mut taken: Arc<LedgerEntry>) {
+        let entry = Arc::make_mut(&mut taken);
         // An attempt that was refused for its route is followed by another that is no retry.
         let refused = entry.degradations.contains(&Degradation::RouteRefused);
         if entry.attempts > 1 + u32::from(refused) {
@@ -220,35 +230,35 @@ impl Row {
             entry.cost = add_lost(
                 entry.cost,
                 self.lost,
-                self.bound.cost(&self.operation.core, &entry),
+                self.bound.cost(&self.operation.core, entry),
             );
             entry.baseline = None;
         }
         entry.latency_ms = Some(self.elapsed_ms());
-        let entry = Arc::new(*entry);
-        self.operation.core.record(&entry);
+        self.operation.core.record(&taken);
         if let Some(receipt) = &self.operation.receipt {
-            receipt.add(&entry);
+            receipt.add(&taken);
         }
     }
 }
 
 impl Drop for Row {
     fn drop(&mut self) {
-        let Some(mut entry) = self.entry.take() else {
+        let Some(mut taken) = self.entry.take() else {
             return;
         };
+        let entry = Arc::make_mut(&mut taken);
         entry.status = Status::Abandoned;
         entry.cost = if entry.attempts == 0 {
             Cost::Priced(Usd::ZERO)
         } else {
             Cost::Partial {
                 known: Usd::ZERO,
-                at_most: self.bound.cost(&self.operation.core, &entry),
+                at_most: self.bound.cost(&self.operation.core, entry),
                 why: PartialReason::Abandoned,
             }
         };
-        self.write(entry);
+        self.write(taken);
     }
 }
 

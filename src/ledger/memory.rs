@@ -1,6 +1,7 @@
 //! A ledger in memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,8 +18,8 @@ const ENTRIES_A_TURN: usize = 2_048;
 /// Keeps the newest entries in memory, and the sum of all older ones. Nothing survives the process.
 ///
 /// # Default
-/// It keeps 100,000 entries, at about 0.5 kB each. What is recorded beyond that pushes out the oldest, which is then
-/// counted only in [`Summary::evicted`]: spend in all stays exact, but cannot be split or filtered any more. The ids
+/// It keeps 100,000 entries, at about 0.5 kB each. What is recorded beyond that pushes out the one with the oldest id,
+/// which is then counted only in [`Summary::evicted`]: spend in all stays exact, but cannot be split or filtered any more. The ids
 /// of entries that were pushed out are forgotten.
 #[derive(Debug)]
 pub struct InMemoryLedger {
@@ -28,9 +29,15 @@ pub struct InMemoryLedger {
 
 #[derive(Debug, Default)]
 struct State {
-    by_id: HashMap<EntryId, Arc<LedgerEntry>>,
-    oldest_first: VecDeque<Arc<LedgerEntry>>,
+    /// Ids sort by time: what is new goes to the end of the tree, what is old leaves from its beginning.
+    entries: BTreeMap<EntryId, Arc<LedgerEntry>>,
     evicted: Totals,
+}
+
+impl State {
+    fn kept(&self) -> Vec<Arc<LedgerEntry>> {
+        self.entries.values().cloned().collect()
+    }
 }
 
 impl Default for InMemoryLedger {
@@ -63,21 +70,16 @@ impl InMemoryLedger {
 impl CostLedger for InMemoryLedger {
     fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
         let mut state = self.state();
-        if let Some(known) = state.by_id.get(&entry.id) {
-            return if known == entry {
-                Ok(Recorded::Duplicate)
-            } else {
-                Err(LedgerError::Conflict { id: entry.id })
-            };
-        }
-        if state.oldest_first.len() >= self.capacity.get()
-            && let Some(oldest) = state.oldest_first.pop_front()
+        match state.entries.entry(entry.id) {
+            Entry::Occupied(known) if known.get() == entry => return Ok(Recorded::Duplicate),
+            Entry::Occupied(_) => return Err(LedgerError::Conflict { id: entry.id }),
+            Entry::Vacant(free) => free.insert(Arc::clone(entry)),
+        };
+        if state.entries.len() > self.capacity.get()
+            && let Some((_, oldest)) = state.entries.pop_first()
         {
-            state.by_id.remove(&oldest.id);
             state.evicted.add(&oldest);
         }
-        state.by_id.insert(entry.id, Arc::clone(entry));
-        state.oldest_first.push_back(Arc::clone(entry));
         Ok(Recorded::Stored)
     }
 
@@ -89,7 +91,7 @@ impl CostLedger for InMemoryLedger {
         // Adding up happens outside the lock, so that `record` does not wait for a query.
         let (entries, evicted) = {
             let state = self.state();
-            (state.oldest_first.clone(), state.evicted)
+            (state.kept(), state.evicted)
         };
         let mut tally = Tally::new(query);
         for (index, entry) in entries.iter().enumerate() {
@@ -105,7 +107,7 @@ impl CostLedger for InMemoryLedger {
 
     fn scan(&self, filter: &Filter) -> BoxStream<'_, Result<Arc<LedgerEntry>, LedgerError>> {
         let filter = filter.clone();
-        let entries = self.state().oldest_first.clone();
+        let entries = self.state().kept();
         let matching = entries.into_iter().filter(move |entry| filter.matches(entry));
         Box::pin(futures_util::stream::iter(matching.map(Ok)))
     }
@@ -150,6 +152,6 @@ mod tests {
         assert_eq!(ledger.record(&first).unwrap(), Recorded::Duplicate);
         let error = ledger.record(&Arc::new(second)).unwrap_err();
         assert!(matches!(error, LedgerError::Conflict { id } if id == first.id));
-        assert_eq!(ledger.state().oldest_first.len(), 1);
+        assert_eq!(ledger.state().entries.len(), 1);
     }
 }

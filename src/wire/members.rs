@@ -7,33 +7,14 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-/// Goes through an object's own members: each name as it stands between its quotes, each value as it stands.
-///
-/// Nested values are skipped by their brackets and strings. `None` if this is no object, if it does not end where the
-/// bytes end, or as soon as `each` says so.
+/// Goes through the members of an object: see [`Rest::members`]. `None` also if more than the object is there.
 pub(super) fn members<'a>(
     json: &'a [u8],
-    mut each: impl FnMut(&'a [u8], &'a [u8]) -> Option<()>,
+    each: impl FnMut(&'a [u8], &mut Rest<'a>) -> Option<()>,
 ) -> Option<()> {
     let mut rest = Rest(json);
-    rest.token(b'{')?;
-    if rest.peek()? == b'}' {
-        rest.token(b'}')?;
-        return rest.end();
-    }
-    loop {
-        rest.peek()?;
-        let name = rest.string()?;
-        rest.token(b':')?;
-        rest.peek()?;
-        let value = rest.value()?;
-        each(name.get(1..name.len() - 1)?, value)?;
-        if rest.peek()? != b',' {
-            rest.token(b'}')?;
-            return rest.end();
-        }
-        rest.token(b',')?;
-    }
+    rest.members(each)?;
+    rest.end()
 }
 
 /// Sets a member that may stand there once.
@@ -51,11 +32,49 @@ pub(super) fn text(value: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// What has not been read yet.
-struct Rest<'a>(&'a [u8]);
+#[derive(Clone, Copy)]
+pub(super) struct Rest<'a>(pub(super) &'a [u8]);
 
 impl<'a> Rest<'a> {
+    /// Goes through the own members of an object that is next: each name as it stands between its quotes, and what
+    /// begins with its value, which `each` has to take.
+    ///
+    /// `None` if there is no object, if it does not end, or as soon as `each` says so.
+    pub(super) fn members(&mut self, mut each: impl FnMut(&'a [u8], &mut Self) -> Option<()>) -> Option<()> {
+        self.token(b'{')?;
+        if self.peek()? == b'}' {
+            return self.token(b'}');
+        }
+        loop {
+            self.peek()?;
+            let name = self.string()?;
+            self.token(b':')?;
+            self.peek()?;
+            each(name.get(1..name.len() - 1)?, self)?;
+            if self.peek()? != b',' {
+                return self.token(b'}');
+            }
+            self.token(b',')?;
+        }
+    }
+
+    /// Takes a value as it stands. What is nested in it is skipped by its brackets and strings.
+    pub(super) fn value(&mut self) -> Option<&'a [u8]> {
+        let length = match self.peek()? {
+            b'"' => string_length(self.0)?,
+            b'{' | b'[' => nested_length(self.0)?,
+            _ => scalar_length(self.0),
+        };
+        (length > 0).then(|| self.take(length)).flatten()
+    }
+
+    /// Whether nothing but white space is left.
+    pub(super) fn end(&mut self) -> Option<()> {
+        self.peek().is_none().then_some(())
+    }
+
     /// Skips white space and returns the next byte.
-    fn peek(&mut self) -> Option<u8> {
+    pub(super) fn peek(&mut self) -> Option<u8> {
         while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = self.0 {
             self.0 = rest;
         }
@@ -68,10 +87,6 @@ impl<'a> Rest<'a> {
         Some(())
     }
 
-    fn end(&mut self) -> Option<()> {
-        self.peek().is_none().then_some(())
-    }
-
     fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(bytes)?;
         self.0 = rest;
@@ -82,16 +97,6 @@ impl<'a> Rest<'a> {
     fn string(&mut self) -> Option<&'a [u8]> {
         let length = string_length(self.0)?;
         self.take(length)
-    }
-
-    /// A value, which begins here.
-    fn value(&mut self) -> Option<&'a [u8]> {
-        let length = match self.0.first()? {
-            b'"' => string_length(self.0)?,
-            b'{' | b'[' => nested_length(self.0)?,
-            _ => scalar_length(self.0),
-        };
-        (length > 0).then(|| self.take(length)).flatten()
     }
 }
 
@@ -142,8 +147,8 @@ mod tests {
     fn found(json: &[u8]) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
         let utf8 = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        members(json, |name, value| {
-            found.push((utf8(name), utf8(value)));
+        members(json, |name, rest| {
+            found.push((utf8(name), utf8(rest.value()?)));
             Some(())
         })?;
         Some(found)

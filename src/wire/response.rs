@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::members::{members, once, text};
+use super::members::{Rest, members, once, text};
 use crate::lane::Lane;
 use crate::usage::{Usage, UsageError};
 
@@ -12,7 +12,7 @@ pub struct ResponseView<'a> {
     id: Option<&'a [u8]>,
     model: Option<&'a [u8]>,
     service_tier: Option<&'a [u8]>,
-    usage: Option<&'a [u8]>,
+    usage: Option<UsageReading>,
     error: Option<&'a [u8]>,
     pub(super) kind: Option<&'a [u8]>,
     pub(super) response: Option<&'a [u8]>,
@@ -22,22 +22,22 @@ pub struct ResponseView<'a> {
 impl<'a> ResponseView<'a> {
     /// Reads an answer's body; `None` if it is not a JSON object, or has one of its members twice.
     ///
-    /// What is inside the members is looked at when it is asked for, not before.
+    /// What is inside the members, except for the usage, is looked at when it is asked for, not before.
     pub fn read(body: &'a [u8]) -> Option<Self> {
         let mut view = Self::default();
-        members(body, |name, value| {
+        members(body, |name, rest| {
             let member = match name {
                 b"id" => &mut view.id,
                 b"model" => &mut view.model,
                 b"service_tier" => &mut view.service_tier,
-                b"usage" => &mut view.usage,
+                b"usage" => return view.usage.replace(usage_next(rest)?).is_none().then_some(()),
                 b"error" => &mut view.error,
                 b"type" => &mut view.kind,
                 b"response" => &mut view.response,
                 b"choices" => &mut view.choices,
-                _ => return Some(()),
+                _ => return rest.value().map(drop),
             };
-            once(member, value)
+            once(member, rest.value()?)
         })?;
         Some(view)
     }
@@ -67,9 +67,9 @@ impl<'a> ResponseView<'a> {
             .transpose()
     }
 
-    /// Reads the token counts.
+    /// Returns the token counts.
     pub fn usage(&self) -> UsageReading {
-        self.usage.map_or(UsageReading::Missing, read_usage)
+        self.usage.unwrap_or(UsageReading::Missing)
     }
 
     /// Whether an error is reported that is not `null`.
@@ -78,8 +78,8 @@ impl<'a> ResponseView<'a> {
     }
 
     /// Whether token counts are there, right or wrong.
-    pub(super) fn has_usage_object(&self) -> bool {
-        self.usage.is_some_and(|usage| usage.starts_with(b"{"))
+    pub(super) fn has_usage(&self) -> bool {
+        self.usage() != UsageReading::Missing
     }
 }
 
@@ -99,31 +99,22 @@ pub enum UsageReading {
 
 /// Reads a `usage` object of chat completions, responses or embeddings.
 pub fn read_usage(json: &[u8]) -> UsageReading {
-    if json == b"null" {
-        return UsageReading::Missing;
+    let mut rest = Rest(json);
+    let usage = usage_next(&mut rest).filter(|_| rest.end().is_some());
+    usage.unwrap_or(UsageReading::Unreadable)
+}
+
+/// Takes a value that should be a `usage` object; `None` if it is no value at all.
+fn usage_next(rest: &mut Rest<'_>) -> Option<UsageReading> {
+    let mut ahead = *rest;
+    if let Some(counts) = Counts::next(&mut ahead) {
+        *rest = ahead;
+        return Some(counts.reading());
     }
-    let Some(counts) = Counts::read(json) else {
-        return UsageReading::Unreadable;
-    };
-    // Embeddings report no output; anything else without its two totals is not understood.
-    let (Some(input), total) = (counts.input, counts.total) else {
-        return UsageReading::Unreadable;
-    };
-    let output = match (counts.output, total) {
-        (Some(output), _) => output,
-        (None, Some(total)) if total == input => 0,
-        _ => return UsageReading::Unreadable,
-    };
-    let mut usage = Usage::new(input, output);
-    usage.cache_read_tokens = counts.cache_read.unwrap_or(0);
-    usage.cache_write_tokens = counts.cache_write.unwrap_or(0);
-    usage.audio_input_tokens = counts.audio_input.unwrap_or(0);
-    usage.reasoning_tokens = counts.reasoning.unwrap_or(0);
-    usage.audio_output_tokens = counts.audio_output.unwrap_or(0);
-    match usage.meters() {
-        Ok(_) => UsageReading::Read(usage),
-        Err(error) => UsageReading::Inconsistent(usage, error),
-    }
+    Some(match rest.value()? {
+        b"null" => UsageReading::Missing,
+        _ => UsageReading::Unreadable,
+    })
 }
 
 /// The counts as they are on the wire, by whichever of its names each is given.
@@ -140,63 +131,85 @@ struct Counts {
 }
 
 impl Counts {
-    /// `None` if one of them is not a count, or is there twice.
-    fn read(json: &[u8]) -> Option<Self> {
+    /// Takes an object; `None` if there is none, or if one of its counts is no count, or is there twice.
+    fn next(rest: &mut Rest<'_>) -> Option<Self> {
         let mut counts = Self::default();
-        members(json, |name, value| match name {
-            b"prompt_tokens" | b"input_tokens" => set(&mut counts.input, value),
-            b"completion_tokens" | b"output_tokens" => set(&mut counts.output, value),
-            b"total_tokens" => set(&mut counts.total, value),
-            b"prompt_tokens_details" | b"input_tokens_details" => details(value, |name, value| match name {
-                b"cached_tokens" => set(&mut counts.cache_read, value),
-                b"cache_write_tokens" => set(&mut counts.cache_write, value),
-                b"audio_tokens" => set(&mut counts.audio_input, value),
-                _ => Some(()),
+        rest.members(|name, rest| match name {
+            b"prompt_tokens" | b"input_tokens" => set(&mut counts.input, rest),
+            b"completion_tokens" | b"output_tokens" => set(&mut counts.output, rest),
+            b"total_tokens" => set(&mut counts.total, rest),
+            b"prompt_tokens_details" | b"input_tokens_details" => details(rest, |name, rest| match name {
+                b"cached_tokens" => set(&mut counts.cache_read, rest),
+                b"cache_write_tokens" => set(&mut counts.cache_write, rest),
+                b"audio_tokens" => set(&mut counts.audio_input, rest),
+                _ => rest.value().map(drop),
             }),
             b"completion_tokens_details" | b"output_tokens_details" => {
-                details(value, |name, value| match name {
-                    b"reasoning_tokens" => set(&mut counts.reasoning, value),
-                    b"audio_tokens" => set(&mut counts.audio_output, value),
-                    _ => Some(()),
+                details(rest, |name, rest| match name {
+                    b"reasoning_tokens" => set(&mut counts.reasoning, rest),
+                    b"audio_tokens" => set(&mut counts.audio_output, rest),
+                    _ => rest.value().map(drop),
                 })
             }
-            _ => Some(()),
+            _ => rest.value().map(drop),
         })?;
         Some(counts)
     }
+
+    fn reading(&self) -> UsageReading {
+        let Some(input) = self.input else {
+            return UsageReading::Unreadable;
+        };
+        // Embeddings report no output; anything else without its two totals is not understood.
+        let output = match (self.output, self.total) {
+            (Some(output), _) => output,
+            (None, Some(total)) if total == input => 0,
+            _ => return UsageReading::Unreadable,
+        };
+        let mut usage = Usage::new(input, output);
+        usage.cache_read_tokens = self.cache_read.unwrap_or(0);
+        usage.cache_write_tokens = self.cache_write.unwrap_or(0);
+        usage.audio_input_tokens = self.audio_input.unwrap_or(0);
+        usage.reasoning_tokens = self.reasoning.unwrap_or(0);
+        usage.audio_output_tokens = self.audio_output.unwrap_or(0);
+        match usage.meters() {
+            Ok(_) => UsageReading::Read(usage),
+            Err(error) => UsageReading::Inconsistent(usage, error),
+        }
+    }
 }
 
-fn details<'a>(json: &'a [u8], each: impl FnMut(&'a [u8], &'a [u8]) -> Option<()>) -> Option<()> {
-    if json == b"null" {
-        return Some(());
+fn details<'a>(rest: &mut Rest<'a>, each: impl FnMut(&'a [u8], &mut Rest<'a>) -> Option<()>) -> Option<()> {
+    match rest.peek()? {
+        b'{' => rest.members(each),
+        _ => (rest.value()? == b"null").then_some(()),
     }
-    members(json, each)
 }
 
 /// Sets a count; `null` leaves it as it is.
-fn set(count: &mut Option<u64>, value: &[u8]) -> Option<()> {
-    if value == b"null" {
-        return Some(());
+fn set(count: &mut Option<u64>, rest: &mut Rest<'_>) -> Option<()> {
+    match rest.value()? {
+        b"null" => Some(()),
+        value => count.replace(token_count(value)?).is_none().then_some(()),
     }
-    count.replace(token_count(value)?).is_none().then_some(())
 }
 
 /// A token count on the wire: servers send integers and integral floats.
 ///
 /// No call has a trillion tokens; such a count is a fault, and would overflow a price.
 fn token_count(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok()?;
-    let whole = match text.split_once('.') {
-        Some((whole, zeros)) => {
-            (!zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0')).then_some(whole)?
-        }
-        None => text,
+    const MOST: u64 = 1_000_000_000_000;
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let point = value.iter().position(|byte| *byte == b'.').unwrap_or(value.len());
+    let (whole, fraction) = value.split_at(point);
+    let is_whole = match fraction {
+        [] => !whole.is_empty(),
+        [_, zeros @ ..] => !whole.is_empty() && !zeros.is_empty() && zeros.iter().all(|zero| *zero == b'0'),
     };
-    let digits = whole.bytes().all(|digit| digit.is_ascii_digit());
-    whole
-        .parse()
-        .ok()
-        .filter(|count| digits && *count <= 1_000_000_000_000)
+    let count = whole.iter().try_fold(0_u64, |count, byte| {
+        Some(count * 10 + digit(byte)?).filter(|count| *count <= MOST)
+    });
+    count.filter(|_| is_whole)
 }
 
 /// The `error` of an answer, in OpenAI's shape or one of its dialects.

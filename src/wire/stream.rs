@@ -76,7 +76,7 @@ impl SseReader {
         }
     }
 
-    /// Hides the chunk of a chat stream that has no choices and an object as its usage.
+    /// Hides the chunk of a chat stream that has no choices and a usage.
     #[must_use]
     pub const fn hiding_usage(mut self) -> Self {
         self.hides_usage = true;
@@ -220,7 +220,7 @@ impl SseReader {
             let inside = choices.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
             inside.is_some_and(|inside| inside.starts_with(b"]"))
         });
-        self.hides_usage && event.has_usage_object() && no_choices
+        self.hides_usage && event.has_usage() && no_choices
     }
 
     fn bound_tail(&mut self) {
