@@ -214,7 +214,7 @@ fn loopback(request: &CreateChatCompletionRequest) {
     };
     cpu(None);
     cpu(Some(&llm));
-    let pairs: Vec<_> = (0..PAIRS).map(|_| (cpu(None), cpu(Some(&llm)))).collect();
+    let pairs: Vec<_> = (0..PAIRS * 3).map(|_| (cpu(None), cpu(Some(&llm)))).collect();
     let bare = median(pairs.iter().map(|(bare, _)| *bare).collect());
     let ratio = median(pairs.iter().map(|(bare, wrapped)| wrapped / bare).collect());
     println!("goal overhead/loopback-64: {ratio:.2} x (<= 1.25 x; bare {bare:.1} us of CPU a call)");
