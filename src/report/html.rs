@@ -20,17 +20,18 @@ const HEAD: &str = r#"<!DOCTYPE html>
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6edf3; --soft: #9da7b3; --line: #3d444d; --page: #0d1117; }
 }
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif;
+body { margin: 0 auto; max-width: 80rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif;
   color: var(--ink); background: var(--page); }
 dl { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1rem 0; }
 dt { color: var(--soft); }
 dd { margin: 0; font-size: 1.5rem; overflow-wrap: anywhere; }
 ul { padding-left: 1.25rem; color: var(--soft); }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: 1.5rem 0 .5rem; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding: 1.5rem 0 .5rem; font-size: 1rem; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
+th:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere;
+  min-width: 12rem; }
 tbody th { font-weight: 400; }
 tfoot th, tfoot td { font-weight: 600; }
 </style>
@@ -53,9 +54,9 @@ fn write_report(report: &Report, page: &mut String) -> fmt::Result {
     writeln!(page, "<dl>")?;
     for (name, value) in [
         ("Calls", total.calls.to_string()),
-        ("Cost, USD", cost(total)),
-        ("Baseline, USD", saved(total, total.savings.baseline)),
-        ("Saved, USD", saved(total, total.savings.total())),
+        ("Cost, USD", cost(total, total.cost.to_string())),
+        ("Baseline, USD", saved(total, total.savings.baseline.to_string())),
+        ("Saved, USD", saved(total, total.savings.total().to_string())),
     ] {
         writeln!(page, "<div><dt>{name}</dt><dd>{value}</dd></div>")?;
     }
@@ -103,34 +104,42 @@ fn write_table(page: &mut String, table: &Table, total: &Totals) -> fmt::Result 
 fn write_row(page: &mut String, name: &str, totals: &Totals) -> fmt::Result {
     let savings = &totals.savings;
     write!(page, "<tr><th scope=\"row\"><bdi>{}</bdi></th>", Escaped(name))?;
-    for cell in [
-        totals.calls.to_string(),
-        totals.usage.input_tokens.to_string(),
-        totals.usage.output_tokens.to_string(),
-        cost(totals),
-        saved(totals, savings.baseline),
-        saved(totals, savings.routing),
-        saved(totals, savings.lane),
-        saved(totals, savings.cache),
+    for count in [
+        totals.calls,
+        totals.usage.input_tokens,
+        totals.usage.output_tokens,
     ] {
-        write!(page, "<td>{cell}</td>")?;
+        write!(page, "<td>{count}</td>")?;
+    }
+    let cell = |show: fn(&Totals, String) -> String, amount: UsdSum| {
+        // What is read at once, and what it is exactly where the pointer rests.
+        let (at_once, exactly) = (format!("{amount:.6}"), amount.to_string());
+        format!(
+            "<td title=\"{}\">{}</td>",
+            show(totals, exactly),
+            show(totals, at_once)
+        )
+    };
+    write!(page, "{}", cell(cost, totals.cost))?;
+    for amount in [savings.baseline, savings.routing, savings.lane, savings.cache] {
+        write!(page, "{}", cell(saved, amount))?;
     }
     writeln!(page, "</tr>")
 }
 
-fn cost(totals: &Totals) -> String {
+fn cost(totals: &Totals, amount: String) -> String {
     match (known(totals), exact(totals)) {
         (false, _) => "?".into(),
-        (true, false) => format!("≥ {}", totals.cost),
-        (true, true) => totals.cost.to_string(),
+        (true, false) => format!("≥ {amount}"),
+        (true, true) => amount,
     }
 }
 
-fn saved(totals: &Totals, amount: UsdSum) -> String {
+fn saved(totals: &Totals, amount: String) -> String {
     if totals.coverage.compared == 0 {
         "–".into()
     } else {
-        amount.to_string()
+        amount
     }
 }
 
