@@ -9,6 +9,8 @@
 mod bad_days;
 mod batching;
 mod calls;
+#[cfg(unix)]
+mod full_disk;
 mod ledger;
 mod retry;
 mod routers;
