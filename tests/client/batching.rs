@@ -9,7 +9,7 @@ use async_openai::error::OpenAIError;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use thrifty::batch::BatchError;
-use thrifty::ledger::{Degradation, LedgerEntry, Status};
+use thrifty::ledger::{Degradation, LedgerEntry, Role, Status};
 use thrifty::pricing::Cost;
 use thrifty::router::FixedRouter;
 use thrifty::simulator::{Charge, Fault, Simulator};
@@ -287,4 +287,56 @@ async fn a_deployment_url_has_no_batches_and_the_error_names_the_url_that_has() 
         "{error}"
     );
     assert_eq!(simulator.request_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_too_slow_is_overtaken_before_the_deadline_and_both_are_booked() {
+    let hours = |count: u64| Duration::from_secs(count * 3_600);
+    let simulator = Simulator::builder().with_batch_delay(hours(5)).build();
+    let llm = client_of(&simulator).build().unwrap();
+    let tracked = llm.within(hours(3)).tracked();
+    let begun = tokio::time::Instant::now();
+    let answer = tracked.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    assert!(answer.choices[0].message.content.is_some());
+    assert!(begun.elapsed() < hours(3), "{:?}", begun.elapsed());
+
+    tokio::time::sleep(hours(3)).await;
+    let rows = rows(&llm).await;
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (row.role, row.lane, row.status, &*row.degradations))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                Role::Hedge,
+                Lane::Standard,
+                Status::Succeeded,
+                [Degradation::LaneChanged].as_slice()
+            ),
+            (
+                Role::Primary,
+                Lane::Batch,
+                Status::Succeeded,
+                [Degradation::Orphaned].as_slice()
+            ),
+        ]
+    );
+    assert_eq!(rows[0].op_id, rows[1].op_id);
+    let charged: i64 = simulator
+        .book()
+        .charges()
+        .iter()
+        .map(|charge| {
+            let pico = gpt_4o_in_a_batch(charge).as_pico();
+            if charge.lane == Lane::Batch {
+                pico
+            } else {
+                2 * pico
+            }
+        })
+        .sum();
+    let receipt = tracked.receipt().await.unwrap();
+    assert_eq!(receipt.cost(), Some(Usd::from_pico(charged).into()));
 }
