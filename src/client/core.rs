@@ -1,6 +1,7 @@
 //! What all clones and scopes of one client share.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,8 @@ use tokio::sync::Notify;
 
 use super::deployments::Deployments;
 use crate::clock::Clock;
-use crate::ledger::{CostLedger, LedgerEntry, LedgerError};
+use crate::error::ErrorKind;
+use crate::ledger::{CostLedger, LedgerEntry, LedgerError, Recorded};
 use crate::model::ModelId;
 use crate::openai::Sender;
 use crate::router::{Facts, RouteOutcome, Router};
@@ -53,7 +55,7 @@ impl Core {
                 latency: entry.latency(),
                 ..RouteOutcome::new(entry.op_id, &entry.endpoint, &entry.attribution, &entry.cost)
             };
-            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| router.observe(&outcome)));
+            let told = catch_unwind(AssertUnwindSafe(|| router.observe(&outcome)));
             if told.is_err() {
                 tracing::error!(target: "thrifty", "the router panicked while observing an outcome");
             }
@@ -81,7 +83,7 @@ impl Books {
                 return self.retain(entry, &error);
             }
         }
-        match ledger.record(entry) {
+        match offer(ledger, entry) {
             Ok(_) => {}
             Err(error) => self.retain(entry, &error),
         }
@@ -103,7 +105,7 @@ impl Books {
     pub(super) fn retry(&self, ledger: &dyn CostLedger) -> Result<(), LedgerError> {
         let mut retained = self.retained();
         while let Some(entry) = retained.front() {
-            match ledger.record(entry) {
+            match offer(ledger, entry) {
                 // An entry that contradicts a stored one never will be taken; the stored one stands.
                 Ok(_) | Err(LedgerError::Conflict { .. }) => drop(retained.pop_front()),
                 Err(error) => return Err(error),
@@ -120,6 +122,16 @@ impl Books {
     pub(super) fn given_up(&self) -> usize {
         self.given_up.load(Ordering::Relaxed)
     }
+}
+
+/// Offers an entry to a ledger that may panic: the answer that it is for has been paid.
+fn offer(ledger: &dyn CostLedger, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
+    catch_unwind(AssertUnwindSafe(|| ledger.record(entry))).unwrap_or_else(|_| {
+        Err(LedgerError::Backend {
+            kind: ErrorKind::Storage,
+            source: "it panicked".into(),
+        })
+    })
 }
 
 /// Counts the calls under way.

@@ -13,16 +13,18 @@ use thrifty::simulator::Simulator;
 
 use super::{chat, client_of, rows};
 
-/// A ledger whose disk is full until it is not.
+/// A ledger whose disk is full until it is not, or whose code is wrong until it is not.
 #[derive(Debug, Default)]
 struct Stubborn {
     is_full: AtomicBool,
+    panics: AtomicBool,
     inner: InMemoryLedger,
 }
 
 #[async_trait]
 impl CostLedger for Stubborn {
     fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
+        assert!(!self.panics.load(Ordering::Relaxed), "a ledger's bug");
         if self.is_full.load(Ordering::Relaxed) {
             return Err(LedgerError::Full { capacity: 0 });
         }
@@ -101,4 +103,22 @@ async fn rows_that_were_refused_go_in_before_the_next_one() {
         (Some("first"), Some("second"))
     );
     assert!(llm.flush().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_panics_loses_no_answer_and_no_row() {
+    let simulator = Simulator::new();
+    let ledger = Arc::new(Stubborn::default());
+    let llm = client_of(&simulator)
+        .with_ledger(Arc::clone(&ledger))
+        .build()
+        .unwrap();
+    ledger.panics.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    }
+    assert_eq!(llm.flush().await.unwrap_err().kind(), ErrorKind::Storage);
+    ledger.panics.store(false, Ordering::Relaxed);
+    assert!(llm.flush().await.unwrap().is_empty());
+    assert_eq!(rows(&llm).await.len(), 2);
 }
