@@ -74,7 +74,8 @@ impl<C: Config + Clone> LlmClient<C> {
 
     /// Names batched requests: the same key and body again attach to the request that is already under way.
     ///
-    /// It has no effect on calls that go at once.
+    /// There is one ledger entry for both, of the first operation; the receipt of the second has no entries, and a
+    /// cost of zero. It has no effect on calls that go at once.
     #[must_use]
     pub fn key(&self, key: impl Into<Arc<str>>) -> Self {
         self.scoped(|scope| scope.key = Some(key.into()))

@@ -192,9 +192,10 @@ async fn the_same_key_is_the_same_request_and_another_body_under_it_a_typed_erro
     let simulator = Simulator::new();
     let llm = client_of(&simulator).build().unwrap();
     let scope = llm.within(DAY).key("job-1");
+    let (one, two) = (scope.tracked(), scope.tracked());
     let (first, second, other) = tokio::join!(
-        async { scope.chat().create(chat("gpt-4o", "hi")).await },
-        async { scope.chat().create(chat("gpt-4o", "hi")).await },
+        async { one.chat().create(chat("gpt-4o", "hi")).await },
+        async { two.chat().create(chat("gpt-4o", "hi")).await },
         async { scope.chat().create(chat("gpt-4o", "something else")).await },
     );
     assert_eq!(first.unwrap(), second.unwrap());
@@ -203,6 +204,13 @@ async fn the_same_key_is_the_same_request_and_another_body_under_it_a_typed_erro
     let cause = ours(&error).source().unwrap().downcast_ref::<BatchError>();
     assert!(matches!(cause, Some(BatchError::Conflict { key }) if &**key == "job-1"));
     assert_eq!((rows(&llm).await.len(), simulator.book().charges().len()), (1, 1));
+    let paid = gpt_4o_in_a_batch(&simulator.book().charges()[0]);
+    assert_eq!(one.receipt().await.unwrap().cost(), Some(paid.into()));
+    let joined = two.receipt().await.unwrap();
+    assert_eq!(
+        (joined.entries().len(), joined.cost()),
+        (0, Some(Usd::ZERO.into()))
+    );
 }
 
 #[tokio::test(start_paused = true)]

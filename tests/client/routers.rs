@@ -131,3 +131,17 @@ async fn auto_without_a_choice_is_the_reference_or_a_typed_error() {
     assert!(error.to_string().contains("reference model"), "{error}");
     assert_eq!(simulator.request_count(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_dropped_while_its_router_decides_was_never_sent_and_leaves_no_row() {
+    TokenCounter::new().warm_up();
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator).with_router(Mood::Hangs).build().unwrap();
+    let tracked = llm.tracked();
+    let call = tracked.chat();
+    let impatient = tokio::time::timeout(Duration::from_millis(100), call.create(chat("gpt-4o", "hi")));
+    assert!(impatient.await.is_err());
+    assert_eq!((simulator.request_count(), rows(&llm).await), (0, Vec::new()));
+    assert_eq!(tracked.receipt().await.unwrap().entries(), []);
+    assert!(llm.shutdown(Duration::ZERO).await.unwrap().is_empty());
+}
