@@ -10,19 +10,16 @@ use futures_core::stream::BoxStream;
 use tokio::time::{Instant, Sleep};
 
 use super::row::Row;
-use crate::openai::AttemptError;
+use crate::openai::{AttemptError, head_of};
 use crate::wire::SseReader;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Puts a meter around the body of a streamed answer.
 pub(super) fn metered(mut response: reqwest::Response, row: Row, hides_usage: bool) -> reqwest::Response {
-    let mut outer = http::Response::new(());
-    *outer.status_mut() = response.status();
-    *outer.version_mut() = response.version();
-    *outer.headers_mut() = std::mem::take(response.headers_mut());
+    let mut head = head_of(&mut response);
     // The length no longer holds once a chunk is hidden.
-    outer.headers_mut().remove(http::header::CONTENT_LENGTH);
+    head.headers_mut().remove(http::header::CONTENT_LENGTH);
     let idle = row.idle_timeout();
     let reader = if hides_usage {
         SseReader::new().hiding_usage()
@@ -37,7 +34,7 @@ pub(super) fn metered(mut response: reqwest::Response, row: Row, hides_usage: bo
         silent_since: None,
         timer: None,
     };
-    outer.map(|()| reqwest::Body::wrap_stream(body)).into()
+    head.map(|()| reqwest::Body::wrap_stream(body)).into()
 }
 
 struct MeteredBody {

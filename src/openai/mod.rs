@@ -8,5 +8,5 @@ mod transport;
 
 pub(crate) use batches::ServerBatches;
 pub use retry::RetryPolicy;
-pub(crate) use retry::{AttemptError, Reply, Sender, Step, is_transient, may_have_had_effect};
+pub(crate) use retry::{AttemptError, Reply, Sender, Step, head_of, is_transient, may_have_had_effect};
 pub use transport::Transport;

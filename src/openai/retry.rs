@@ -250,17 +250,9 @@ impl Sender {
         let mut response = self.transport.send(request, rebuild).await?;
         let failed = !response.status().is_success();
         if failed || (read_body && !is_event_stream(response.headers())) {
-            let headers = std::mem::take(response.headers_mut());
-            let head = http::Response::builder()
-                .status(response.status())
-                .version(response.version())
-                .url(response.url().clone());
+            let head = head_of(&mut response);
             let body = response.bytes().await.map_err(OpenAIError::Reqwest)?;
-            let mut whole = head
-                .body(body)
-                .map_err(|error| OpenAIError::Boxed(Box::new(error)))?;
-            *whole.headers_mut() = headers;
-            return Ok(Reply::Whole(whole));
+            return Ok(Reply::Whole(head.map(|()| body)));
         }
         Ok(Reply::Open(response))
     }
@@ -302,6 +294,18 @@ impl Sender {
             }
         }
     }
+}
+
+/// Takes what an answer has besides its body, so that it can be put around another one.
+pub(crate) fn head_of(response: &mut reqwest::Response) -> http::Response<()> {
+    let head = http::Response::builder()
+        .status(response.status())
+        .version(response.version())
+        .url(response.url().clone());
+    // Nothing here can be refused: it comes from an answer.
+    let mut head = head.body(()).unwrap_or_default();
+    *head.headers_mut() = std::mem::take(response.headers_mut());
+    head
 }
 
 /// An attempt that failed for a reason of our own.
