@@ -95,7 +95,8 @@ impl Row {
         entry.provider_id = request_id(response.headers());
         if status.is_success() {
             entry.status = Status::Succeeded;
-            self.book_body(entry, response.body());
+            let reading = Reading::of_body(entry, response.body());
+            self.book(entry, reading, PartialReason::NoUsage);
         } else {
             entry.status = Status::Failed;
             entry.cost = Cost::Priced(Usd::ZERO);
@@ -190,26 +191,19 @@ impl Row {
         } else {
             when_unknown
         };
-        book(
-            entry,
-            &self.operation.core,
-            &self.bound,
-            self.baseline.as_ref(),
-            reading,
-            why,
-        );
+        self.book(entry, reading, why);
         self.write(taken);
     }
 
-    fn book_body(&self, entry: &mut LedgerEntry, body: &[u8]) {
-        let reading = Reading::of_body(entry, body);
+    fn book(&self, entry: &mut LedgerEntry, reading: Reading, when_unknown: PartialReason) {
+        let baseline = self.baseline.as_ref();
         book(
             entry,
             &self.operation.core,
             &self.bound,
-            self.baseline.as_ref(),
+            baseline,
             reading,
-            PartialReason::NoUsage,
+            when_unknown,
         );
     }
 

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use thrifty::ErrorKind;
 use thrifty::ledger::{
     CostLedger, Filter, InMemoryLedger, LedgerEntry, LedgerError, Query, Recorded, Summary,
 };
 use thrifty::simulator::Simulator;
+use thrifty::{ErrorKind, LlmClient};
 
 use super::{chat, client_of, rows};
 
@@ -44,14 +44,15 @@ impl CostLedger for Stubborn {
     }
 }
 
+fn stubborn() -> (Arc<Stubborn>, LlmClient) {
+    let ledger = Arc::new(Stubborn::default());
+    let llm = client_of(&Simulator::new()).with_ledger(Arc::clone(&ledger));
+    (ledger, llm.build().unwrap())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_ledger_that_refuses_loses_no_answer_and_no_row() {
-    let simulator = Simulator::new();
-    let ledger = Arc::new(Stubborn::default());
-    let llm = client_of(&simulator)
-        .with_ledger(Arc::clone(&ledger))
-        .build()
-        .unwrap();
+    let (ledger, llm) = stubborn();
     ledger.is_full.store(true, Ordering::Relaxed);
     let tracked = llm.tracked();
     for prompt in ["first", "second"] {
@@ -79,12 +80,7 @@ async fn a_ledger_that_refuses_loses_no_answer_and_no_row() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_that_were_refused_go_in_before_the_next_one() {
-    let simulator = Simulator::new();
-    let ledger = Arc::new(Stubborn::default());
-    let llm = client_of(&simulator)
-        .with_ledger(Arc::clone(&ledger))
-        .build()
-        .unwrap();
+    let (ledger, llm) = stubborn();
     ledger.is_full.store(true, Ordering::Relaxed);
     llm.user("first")
         .chat()
@@ -107,12 +103,7 @@ async fn rows_that_were_refused_go_in_before_the_next_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_ledger_that_panics_loses_no_answer_and_no_row() {
-    let simulator = Simulator::new();
-    let ledger = Arc::new(Stubborn::default());
-    let llm = client_of(&simulator)
-        .with_ledger(Arc::clone(&ledger))
-        .build()
-        .unwrap();
+    let (ledger, llm) = stubborn();
     ledger.panics.store(true, Ordering::Relaxed);
     for _ in 0..2 {
         llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
