@@ -30,6 +30,8 @@ pub(super) struct Core {
     pub(super) latency: Duration,
     pub(super) chunk_delay: Duration,
     pub(super) batch_delay: Duration,
+    pub(super) batch_window: Duration,
+    pub(super) enqueued_tokens: Option<u64>,
     pub(super) counter: TokenCounter,
     /// Set by the first request: a runtime's time may be paused, and building needs no runtime.
     start: OnceLock<Instant>,
@@ -68,6 +70,8 @@ impl Core {
             latency: settings.latency,
             chunk_delay: settings.chunk_delay,
             batch_delay: settings.batch_delay,
+            batch_window: settings.batch_window,
+            enqueued_tokens: settings.enqueued_tokens,
             counter: TokenCounter::new(),
             start: OnceLock::new(),
             faults: Mutex::default(),

@@ -39,7 +39,6 @@
 
 mod ask;
 mod batch;
-mod batches;
 mod book;
 mod chat;
 mod core;
@@ -93,7 +92,7 @@ pub struct SeenRequest {
 /// - models: the OpenAI names in common use and their snapshots
 /// - seed: 0
 /// - latency and chunk delay: zero
-/// - batch delay: 30 s
+/// - batch delay: 30 s; batch window: 24 h; no limit of enqueued tokens
 /// - request log: the last 10,000
 #[derive(Debug, Clone)]
 #[must_use]
@@ -103,6 +102,8 @@ pub struct SimulatorBuilder {
     latency: Duration,
     chunk_delay: Duration,
     batch_delay: Duration,
+    batch_window: Duration,
+    enqueued_tokens: Option<u64>,
     request_log: usize,
 }
 
@@ -126,6 +127,8 @@ impl Simulator {
             latency: Duration::ZERO,
             chunk_delay: Duration::ZERO,
             batch_delay: Duration::from_secs(30),
+            batch_window: Duration::from_secs(86_400),
+            enqueued_tokens: None,
             request_log: 10_000,
         }
     }
@@ -194,6 +197,20 @@ impl SimulatorBuilder {
     /// Sets how long a batch takes, in tokio's time, from its creation to `completed`.
     pub fn with_batch_delay(mut self, delay: Duration) -> Self {
         self.batch_delay = delay;
+        self
+    }
+
+    /// Sets how long after its creation a batch expires, in tokio's time, if its last line has not run by then. What
+    /// ran is delivered and billed; the other lines come as `batch_expired`.
+    pub fn with_batch_window(mut self, window: Duration) -> Self {
+        self.batch_window = window;
+        self
+    }
+
+    /// Limits the prompt tokens that the batches under way may have for one model. A batch beyond it fails at its
+    /// validation with `token_limit_exceeded`.
+    pub fn with_enqueued_tokens(mut self, tokens: u64) -> Self {
+        self.enqueued_tokens = Some(tokens);
         self
     }
 

@@ -10,22 +10,21 @@ use std::time::Duration;
 use async_openai::Client;
 use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
-use async_openai::traits::RequestOptionsBuilder;
-use async_openai::types::batches::{
-    Batch, BatchCompletionWindow, BatchEndpoint, BatchRequest, BatchRequestOutput, BatchStatus,
-    ListBatchesQuery,
-};
+use async_openai::types::batches::BatchStatus;
 use async_openai::types::chat::{
     ChatCompletionMessageToolCalls, ChatCompletionRequestUserMessage, ChatCompletionStreamOptions,
     CreateChatCompletionRequest, CreateChatCompletionRequestArgs, FinishReason,
 };
 use async_openai::types::embeddings::CreateEmbeddingRequestArgs;
-use async_openai::types::files::{CreateFileRequest, FileInput, FilePurpose};
 use async_openai::types::responses::{CreateResponseArgs, OutputItem, ResponseStreamEvent};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use thrifty::simulator::{Fault, Simulator};
 use thrifty::{Endpoint, Lane};
+
+mod batches;
+
+use self::batches::{line, submit};
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -416,199 +415,6 @@ async fn models_are_listed_and_can_be_chosen() -> Result {
         "house-model"
     );
     assert_eq!(refusal(&client, ask("gpt-4o", "hi")).await.0, 404);
-    Ok(())
-}
-
-fn line(custom_id: &str, model: &str, content: &str) -> String {
-    let body = json!({"model": model, "messages": [{"role": "user", "content": content}]});
-    let line = json!({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body});
-    format!("{line}\n")
-}
-
-async fn submit(client: &Client<OpenAIConfig>, lines: String) -> Result<Batch, OpenAIError> {
-    let file = CreateFileRequest {
-        file: FileInput::from_bytes("in.jsonl".into(), lines.into()),
-        purpose: FilePurpose::Batch,
-        expires_after: None,
-    };
-    let file = client.files().create(file).await?;
-    let request = BatchRequest {
-        input_file_id: file.id,
-        endpoint: BatchEndpoint::V1ChatCompletions,
-        completion_window: BatchCompletionWindow::W24H,
-        metadata: None,
-        output_expires_after: None,
-    };
-    client.batches().create(request).await
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_batch_goes_from_upload_to_its_output_and_error_files() -> Result {
-    let simulator = Simulator::new();
-    let client = simulator.client();
-    let mut lines: String = (0..40)
-        .map(|n| line(&format!("id-{n}"), "gpt-4o-mini", &format!("line {n}")))
-        .collect();
-    let empty = json!({"model": "gpt-4o-mini", "messages": []});
-    let bad = json!({"custom_id": "bad", "method": "POST", "url": "/v1/chat/completions", "body": empty});
-    lines.push_str(&bad.to_string());
-    let created = submit(&client, lines).await?;
-    assert_eq!(created.status, BatchStatus::Validating);
-    assert_eq!(created.request_counts.unwrap().total, 0);
-
-    let mut seen = vec![created.status];
-    let (mut counts, mut batch) = (Vec::new(), None);
-    while batch.is_none() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let polled = client.batches().retrieve(&created.id).await?;
-        counts.push(polled.request_counts.clone().unwrap().completed);
-        if seen.last() != Some(&polled.status) {
-            seen.push(polled.status.clone());
-        }
-        batch = (polled.status == BatchStatus::Completed).then_some(polled);
-    }
-    let batch = batch.unwrap();
-    let states = [
-        BatchStatus::Validating,
-        BatchStatus::InProgress,
-        BatchStatus::Finalizing,
-        BatchStatus::Completed,
-    ];
-    assert_eq!(seen, states);
-    assert!(
-        counts.is_sorted() && counts.iter().any(|count| (1..40).contains(count)),
-        "{counts:?}"
-    );
-    let total = batch.request_counts.unwrap();
-    assert_eq!((total.total, total.completed, total.failed), (41, 40, 1));
-
-    let read = async |id: Option<String>| {
-        let content = client.files().content(&id.unwrap()).await?;
-        let lines = std::str::from_utf8(&content).unwrap().lines();
-        let lines: Vec<BatchRequestOutput> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
-        Ok::<_, OpenAIError>(lines)
-    };
-    let output = read(batch.output_file_id).await?;
-    let ids: Vec<&str> = output.iter().map(|line| line.custom_id.as_str()).collect();
-    let in_order: Vec<String> = (0..40).map(|n| format!("id-{n}")).collect();
-    assert_ne!(ids, in_order);
-    assert!(in_order.iter().all(|id| ids.contains(&id.as_str())));
-    let errors = read(batch.error_file_id).await?;
-    assert_eq!(errors[0].custom_id, "bad");
-    let response = errors[0].response.as_ref().unwrap();
-    assert_eq!(response.status_code, 400);
-    assert_eq!(response.body["error"]["code"], "empty_array");
-
-    let billed: u64 = output
-        .iter()
-        .map(|line| {
-            line.response.as_ref().unwrap().body["usage"]["completion_tokens"]
-                .as_u64()
-                .unwrap()
-        })
-        .sum();
-    let book = simulator.book();
-    assert_eq!(
-        book.total_where(|charge| charge.lane == Lane::Batch)
-            .output_tokens,
-        billed
-    );
-    assert_eq!(book.charges().len(), 40);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_bad_line_fails_the_batch_at_validation_and_bills_nothing() -> Result {
-    let simulator = Simulator::new();
-    let client = simulator.client();
-    let stream = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "stream": true});
-    let stream = json!({"custom_id": "s", "method": "POST", "url": "/v1/chat/completions", "body": stream});
-    let lines = [
-        line("a", "gpt-4o", "x"),
-        line("a", "gpt-4o", "x"),
-        line("b", "gpt-4o-mini", "x"),
-        "{not json\n".to_owned(),
-        format!("{stream}\n"),
-    ];
-    let batch = submit(&client, lines.concat()).await?;
-    assert_eq!(batch.status, BatchStatus::Validating);
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let batch = client.batches().retrieve(&batch.id).await?;
-    assert_eq!(batch.status, BatchStatus::Failed);
-    let errors = batch.errors.unwrap().data;
-    let found: Vec<(&str, Option<u32>)> = errors
-        .iter()
-        .map(|error| (error.code.as_str(), error.line))
-        .collect();
-    let expected = [
-        ("duplicate_custom_id", Some(2)),
-        ("mismatched_model", Some(3)),
-        ("invalid_json_line", Some(4)),
-        ("streaming_unsupported", Some(5)),
-    ];
-    assert_eq!(found, expected);
-    assert!(simulator.book().charges().is_empty());
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cancelled_batch_delivers_and_bills_what_had_run() -> Result {
-    let simulator = Simulator::new();
-    let client = simulator.client();
-    let lines = (0..20).map(|n| line(&format!("{n}"), "gpt-4o", "x")).collect();
-    let batch = submit(&client, lines).await?;
-    tokio::time::sleep(Duration::from_secs(15)).await;
-    assert_eq!(
-        client.batches().cancel(&batch.id).await?.status,
-        BatchStatus::Cancelling
-    );
-    tokio::time::sleep(Duration::from_secs(15)).await;
-    let batch = client.batches().retrieve(&batch.id).await?;
-    assert_eq!(batch.status, BatchStatus::Cancelled);
-    let ran = batch.request_counts.unwrap().completed as usize;
-    assert!((1..20).contains(&ran), "{ran}");
-    assert_eq!(simulator.book().charges().len(), ran);
-    let lines = async |id: Option<String>| client.files().content(&id.unwrap()).await;
-    let (output, rest) = (
-        lines(batch.output_file_id).await?,
-        lines(batch.error_file_id).await?,
-    );
-    assert_eq!(std::str::from_utf8(&output)?.lines().count(), ran);
-    let rest = String::from_utf8(rest.to_vec())?;
-    assert_eq!(rest.lines().count(), 20 - ran);
-    assert!(rest.lines().all(|line| line.contains("batch_cancelled")));
-    Ok(())
-}
-
-#[tokio::test]
-async fn batches_and_files_are_listed_in_pages_newest_first() -> Result {
-    let client = Simulator::new().client();
-    let mut ids = Vec::new();
-    for n in 0..3 {
-        ids.push(submit(&client, line(&n.to_string(), "gpt-4o", "x")).await?.id);
-    }
-    let page = |after: Option<String>| ListBatchesQuery {
-        after,
-        limit: Some(2),
-    };
-    let first = client.batches().query(&page(None))?.list().await?;
-    assert_eq!(
-        first.data.iter().map(|batch| &batch.id).collect::<Vec<_>>(),
-        [&ids[2], &ids[1]]
-    );
-    assert!(first.has_more);
-    let rest = client.batches().query(&page(first.last_id))?.list().await?;
-    assert_eq!(
-        (rest.data[0].id.as_str(), rest.has_more),
-        (ids[0].as_str(), false)
-    );
-
-    let files = client.files().list().await?;
-    assert_eq!(files.data.len(), 3);
-    let id = &files.data[0].id;
-    assert!(client.files().retrieve(id).await?.expires_at.is_some());
-    assert!(client.files().delete(id).await?.deleted);
-    assert!(client.files().content(id).await.is_err());
     Ok(())
 }
 

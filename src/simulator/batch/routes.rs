@@ -7,30 +7,40 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Simulator;
-use super::batch::{Batch, Status};
-use super::exchange::{Incoming, Outgoing, Refusal};
-use super::files::{Store, no_file, page};
+use super::{Batch, Enqueued, Status};
 use crate::endpoint::Endpoint;
+use crate::simulator::Simulator;
+use crate::simulator::ask::read;
+use crate::simulator::exchange::{Incoming, Outgoing, Refusal};
+use crate::simulator::files::{Store, no_file, page};
+
+/// Batches that may be created in an hour.
+const AN_HOUR: usize = 2_000;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 impl Simulator {
     /// Brings all batches to where they are by now.
-    pub(super) fn advance_batches(&self) {
+    pub(in crate::simulator) fn advance_batches(&self) {
         self.advance(&mut self.core.store());
     }
 
     fn advance(&self, store: &mut Store) {
-        if store.batches.iter().all(|batch| batch.status().is_terminal()) {
+        if store.batches.iter().all(Batch::is_over) {
             return;
         }
         let now = self.core.elapsed();
+        let mut enqueued = Enqueued::new();
+        for batch in &store.batches {
+            batch.count_enqueued(&mut enqueued);
+        }
         let Store { batches, files } = store;
-        for batch in batches.iter_mut().filter(|batch| !batch.status().is_terminal()) {
-            files.extend(batch.advance(self, now));
+        for batch in batches.iter_mut().filter(|batch| !batch.is_over()) {
+            let has_input = files.iter().any(|file| file.id == batch.input_file);
+            files.extend(batch.advance(self, now, has_input, &mut enqueued));
         }
     }
 
-    pub(super) fn create_batch(&self, body: &Bytes) -> Result<Outgoing, Refusal> {
+    pub(in crate::simulator) fn create_batch(&self, body: &Bytes) -> Result<Outgoing, Refusal> {
         #[derive(Deserialize)]
         struct Wire {
             input_file_id: String,
@@ -39,7 +49,7 @@ impl Simulator {
             #[serde(default)]
             metadata: Option<Map<String, Value>>,
         }
-        super::ask::read(body)?;
+        read(body)?;
         let wire: Wire = serde_json::from_slice(body)
             .map_err(|error| Refusal::bad_request(error.to_string()).with_code("invalid_type"))?;
         if wire.completion_window != "24h" {
@@ -62,7 +72,13 @@ impl Simulator {
                 .about("endpoint")
                 .with_code("invalid_value"));
         }
+        let now = self.core.elapsed();
         let mut store = self.core.store();
+        let is_recent = |batch: &&Batch| now.saturating_sub(batch.created) < HOUR;
+        if store.batches.iter().rev().take_while(is_recent).count() >= AN_HOUR {
+            let message = format!("Rate limit reached for batch creation. Limit: {AN_HOUR} an hour.");
+            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message).with_code("rate_limit_exceeded"));
+        }
         let file = store
             .file(&wire.input_file_id)
             .ok_or_else(|| no_file(&wire.input_file_id))?;
@@ -75,14 +91,15 @@ impl Simulator {
             file,
             endpoint,
             json!(wire.metadata),
-            self.core.elapsed(),
+            now,
+            self.core.batch_window,
         );
         let answer = batch.describe();
         store.batches.push(batch);
         Ok(Outgoing::json(&answer))
     }
 
-    pub(super) fn list_batches(&self, request: &Incoming) -> Result<Outgoing, Refusal> {
+    pub(in crate::simulator) fn list_batches(&self, request: &Incoming) -> Result<Outgoing, Refusal> {
         let mut store = self.core.store();
         self.advance(&mut store);
         let newest_first = store.batches.iter().rev();
@@ -95,11 +112,11 @@ impl Simulator {
         )
     }
 
-    pub(super) fn retrieve_batch(&self, id: &str) -> Result<Outgoing, Refusal> {
+    pub(in crate::simulator) fn retrieve_batch(&self, id: &str) -> Result<Outgoing, Refusal> {
         self.with_batch(id, |batch, _| Ok(Outgoing::json(&batch.describe())))
     }
 
-    pub(super) fn cancel_batch(&self, id: &str) -> Result<Outgoing, Refusal> {
+    pub(in crate::simulator) fn cancel_batch(&self, id: &str) -> Result<Outgoing, Refusal> {
         self.with_batch(id, |batch, now| {
             let status = batch.status();
             if status.is_terminal() {

@@ -1,0 +1,148 @@
+//! How an input file is checked before its first line runs: one bad line stops the whole batch.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::endpoint::Endpoint;
+use crate::simulator::Simulator;
+use crate::wire::RequestView;
+
+/// Lines that one file may hold.
+const MAX_LINES: usize = 50_000;
+
+/// Bytes that one file may have.
+const MAX_BYTES: usize = 200_000_000;
+
+/// What a file holds, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    pub(super) lines: Vec<Line>,
+    pub(super) model: Option<String>,
+    /// Tokens of all prompts, if there is a limit to them.
+    pub(super) tokens: u64,
+    pub(super) errors: Vec<LineFault>,
+}
+
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) custom_id: String,
+    /// Where the body is in the input file.
+    pub(super) body: Range<usize>,
+}
+
+/// Why a whole batch fails; without a line if it is not one line's fault.
+#[derive(Debug)]
+pub(super) struct LineFault {
+    code: &'static str,
+    message: String,
+    param: Option<&'static str>,
+    line: Option<usize>,
+}
+
+impl LineFault {
+    pub(super) fn of_all(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            param: None,
+            line: None,
+        }
+    }
+
+    pub(super) fn describe(&self) -> Value {
+        json!({"code": self.code, "message": self.message, "param": self.param, "line": self.line})
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    custom_id: Option<String>,
+    method: Option<String>,
+    url: Option<String>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+}
+
+/// Checks a file as the real API does.
+pub(super) fn check(simulator: &Simulator, input: &Bytes, endpoint: &Endpoint) -> Checked {
+    let mut checked = Checked::default();
+    if input.len() > MAX_BYTES {
+        let message = format!("The input file is larger than {MAX_BYTES} bytes.");
+        checked.errors.push(LineFault::of_all("file_too_large", message));
+        return checked;
+    }
+    let mut ids = HashSet::new();
+    let lines = input.split(|byte| *byte == b'\n').zip(1..);
+    for (text, number) in lines.filter(|(text, _)| !text.trim_ascii().is_empty()) {
+        let mut fault = |code, message: String, param| {
+            checked.errors.push(LineFault {
+                code,
+                message,
+                param,
+                line: Some(number),
+            });
+        };
+        let Ok(wire) = serde_json::from_slice::<Wire<'_>>(text) else {
+            let message = "This line is not parseable as valid JSON.";
+            fault("invalid_json_line", message.into(), None);
+            continue;
+        };
+        let (Some(custom_id), Some(body)) = (wire.custom_id, wire.body) else {
+            let message = "Missing required parameter: 'custom_id' or 'body'.";
+            fault("missing_required_parameter", message.into(), Some("custom_id"));
+            continue;
+        };
+        if wire.method.as_deref() != Some("POST") {
+            let message = "The method of a batch request must be POST.";
+            fault("invalid_method", message.into(), Some("method"));
+        }
+        if wire.url.as_deref() != Some(endpoint.as_str()) {
+            let message = "The URL provided for this request does not prefix-match the batch endpoint.";
+            fault("invalid_url", message.into(), Some("url"));
+        }
+        if !ids.insert(custom_id.clone()) {
+            let message = format!(
+                "The custom_id '{custom_id}' for this request is a duplicate of another request. The custom_id \
+                 parameter must be unique for each request in a batch."
+            );
+            fault("duplicate_custom_id", message, Some("custom_id"));
+        }
+        let view = RequestView::read(body.get().as_bytes()).unwrap_or_default();
+        if view.is_stream() {
+            let message = "Streaming is not supported in a batch.";
+            fault("streaming_unsupported", message.into(), Some("body.stream"));
+        }
+        let model = view.model_name().unwrap_or_default().into_owned();
+        if checked.model.as_ref().is_some_and(|first| *first != model) {
+            let message = format!("The provided model '{model}' does not match the rest of the batch.");
+            fault("mismatched_model", message, Some("body.model"));
+        } else if simulator.known_model(&model).is_err() {
+            let message = format!("The provided model '{model}' is not supported by the Batch API.");
+            fault("model_not_found", message, Some("body.model"));
+        }
+        if simulator.core.enqueued_tokens.is_some() {
+            checked.tokens += simulator.core.counter.count_request(endpoint, &view).tokens;
+        }
+        checked.model.get_or_insert(model);
+        let start = body.get().as_ptr().addr() - input.as_ptr().addr();
+        checked.lines.push(Line {
+            custom_id,
+            body: start..start + body.get().len(),
+        });
+    }
+    if checked.lines.is_empty() && checked.errors.is_empty() {
+        let empty = LineFault::of_all("empty_file", "The input file is empty.");
+        checked.errors.push(empty);
+    } else if checked.lines.len() > MAX_LINES {
+        let message = format!("The input file has more than {MAX_LINES} requests.");
+        checked
+            .errors
+            .push(LineFault::of_all("too_many_requests", message));
+    }
+    checked
+}
