@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::book::{Book, Charge};
 use super::exchange::{Incoming, Outgoing, Refusal, Reply};
-use super::faults::{Fault, strike};
+use super::faults::{Fault, Faults, Target};
 use super::files::Store;
 use super::text::hash;
 use super::{SeenRequest, Simulator, SimulatorBuilder};
@@ -35,7 +35,7 @@ pub(super) struct Core {
     pub(super) counter: TokenCounter,
     /// Set by the first request: a runtime's time may be paused, and building needs no runtime.
     start: OnceLock<Instant>,
-    faults: Mutex<Vec<Fault>>,
+    faults: Mutex<Faults>,
     memory: Mutex<Memory>,
     log: Mutex<Log>,
     charges: Mutex<Vec<Charge>>,
@@ -86,7 +86,12 @@ impl Core {
     }
 
     pub(super) fn inject(&self, fault: Fault) {
-        lock(&self.faults).push(fault);
+        lock(&self.faults).inject(fault);
+    }
+
+    /// Returns the fault that strikes, if one does.
+    pub(super) fn strike(&self, target: Target, path: &str, body: &[u8]) -> Option<Fault> {
+        lock(&self.faults).strike(self.seed, target, path, body)
     }
 
     pub(super) fn book(&self) -> Book {
@@ -183,7 +188,7 @@ impl Simulator {
     /// Answers a request. The effect is complete when this returns, whatever becomes of the answer.
     pub(super) fn answer(&self, request: &Incoming) -> Reply {
         let core = &*self.core;
-        let fault = strike(&mut lock(&core.faults), request);
+        let fault = core.strike(Target::Request, &request.path, &request.body);
         let instead = fault.as_ref().and_then(Fault::before);
         if !matches!(instead, Some(Reply::Refused)) {
             core.remember(request);

@@ -1,5 +1,7 @@
 //! What goes into the simulator's core and what comes out, whichever face it came through.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
@@ -62,6 +64,8 @@ pub(super) struct Outgoing {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Payload,
+    /// How much later it comes.
+    pub(super) delay: Duration,
 }
 
 /// An answer's body.
@@ -91,6 +95,7 @@ impl Outgoing {
             status: StatusCode::OK,
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]),
             body,
+            delay: Duration::ZERO,
         }
     }
 

@@ -60,7 +60,7 @@ use async_openai::config::OpenAIConfig;
 use bytes::Bytes;
 
 pub use self::book::{Book, Charge};
-pub use self::faults::Fault;
+pub use self::faults::{BatchFault, Fault, LineFault};
 pub use self::server::SimulatorServer;
 pub use self::service::SimulatorService;
 

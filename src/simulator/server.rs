@@ -102,7 +102,10 @@ async fn respond(
     let reply = simulator.answer(&request);
     pause(simulator.core.latency).await;
     match reply {
-        Reply::Answer(answer) => Ok(write(&simulator, answer)),
+        Reply::Answer(answer) => {
+            pause(answer.delay).await;
+            Ok(write(&simulator, answer))
+        }
         Reply::Refused | Reply::Reset => Err(reset()),
         Reply::Hang => std::future::pending().await,
     }

@@ -47,7 +47,10 @@ impl Service<HttpRequestFactory> for SimulatorService {
             let reply = simulator.answer(&request);
             pause(simulator.core.latency).await;
             match reply {
-                Reply::Answer(answer) => Ok(respond(answer, simulator.core.chunk_delay)),
+                Reply::Answer(answer) => {
+                    pause(answer.delay).await;
+                    Ok(respond(answer, simulator.core.chunk_delay))
+                }
                 Reply::Refused => Err(refused().await),
                 Reply::Reset => Err(OpenAIError::Boxed(Box::new(reset()))),
                 Reply::Hang => std::future::pending().await,

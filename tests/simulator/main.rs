@@ -23,6 +23,7 @@ use thrifty::simulator::{Fault, Simulator};
 use thrifty::{Endpoint, Lane};
 
 mod batches;
+mod faults;
 
 use self::batches::{line, submit};
 
@@ -415,84 +416,6 @@ async fn models_are_listed_and_can_be_chosen() -> Result {
         "house-model"
     );
     assert_eq!(refusal(&client, ask("gpt-4o", "hi")).await.0, 404);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_status_strikes_its_endpoint_so_many_times_and_is_free() -> Result {
-    let simulator = Simulator::new();
-    let client = simulator.client();
-    let quota = Fault::status(429).with_error("insufficient_quota", "You exceeded your current quota.");
-    simulator.inject(
-        Fault::status(429)
-            .with_retry_after("2")
-            .on("/chat/completions")
-            .times(2),
-    );
-    simulator.inject(quota.on("/chat/completions"));
-    let embedding = CreateEmbeddingRequestArgs::default()
-        .model("text-embedding-3-small")
-        .input("x")
-        .build()?;
-    client.embeddings().create(embedding).await?;
-    for code in ["rate_limit_exceeded", "rate_limit_exceeded", "insufficient_quota"] {
-        assert_eq!(
-            refusal(&client, ask("gpt-4o", "hi")).await,
-            (429, code.to_owned())
-        );
-    }
-    client.chat().create(ask("gpt-4o", "hi")).await?;
-    assert_eq!(simulator.book().charges().len(), 2);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_reset_before_is_a_connect_error_and_a_reset_after_is_billed() {
-    let simulator = Simulator::new();
-    let client = simulator.client();
-    simulator.inject(Fault::connection_reset_before());
-    let before = client.chat().create(ask("gpt-4o", "hi")).await;
-    assert!(
-        matches!(&before, Err(OpenAIError::Reqwest(error)) if error.is_connect()),
-        "{before:?}"
-    );
-    assert_eq!(
-        (simulator.request_count(), simulator.book().charges().len()),
-        (0, 0)
-    );
-
-    simulator.inject(Fault::connection_reset_after());
-    let Err(OpenAIError::Boxed(after)) = client.chat().create(ask("gpt-4o", "hi")).await else {
-        panic!()
-    };
-    let kind = after.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    assert_eq!(kind, Some(std::io::ErrorKind::ConnectionReset));
-    assert_eq!(simulator.book().charges().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_hanging_call_and_broken_bodies_are_billed_too() -> Result {
-    let simulator = Simulator::new();
-    let client = simulator.client();
-    simulator.inject(Fault::hang());
-    let hung = tokio::time::timeout(
-        Duration::from_secs(600),
-        client.chat().create(ask("gpt-4o", "hi")),
-    )
-    .await;
-    assert!(hung.is_err());
-    simulator.inject(Fault::truncate_body());
-    let truncated = client.chat().create(ask("gpt-4o", "hi")).await;
-    assert!(matches!(truncated, Err(OpenAIError::Reqwest(_))), "{truncated:?}");
-    simulator.inject(Fault::body("<html>"));
-    let html = client.chat().create(ask("gpt-4o", "hi")).await;
-    assert!(matches!(html, Err(OpenAIError::JSONDeserialize(..))), "{html:?}");
-    simulator.inject(Fault::cut_stream_after(3));
-    let stream = client.chat().create_stream(ask("gpt-4o", "hi")).await?;
-    let items: Vec<_> = stream.collect().await;
-    assert_eq!(items.iter().filter(|item| item.is_ok()).count(), 3);
-    assert!(items.last().is_some_and(std::result::Result::is_err), "{items:?}");
-    assert_eq!(simulator.book().charges().len(), 4);
     Ok(())
 }
 

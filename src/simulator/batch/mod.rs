@@ -12,9 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use self::validate::{Line, LineFault};
+use self::validate::{Complaint, Line};
 use super::Simulator;
 use super::core::Core;
+use super::faults::{BatchFault, Fault, Target};
 use super::files::File;
 use crate::endpoint::Endpoint;
 use crate::usage::Usage;
@@ -40,14 +41,18 @@ pub(super) struct Batch {
     expires: Duration,
     /// When each state was reached, in seconds since 1970.
     reached: Vec<(Status, i64)>,
-    errors: Vec<LineFault>,
+    errors: Vec<Complaint>,
     input: Bytes,
     lines: Vec<Line>,
     /// Tokens of all prompts, if there is a limit to them.
     tokens: u64,
     ran: usize,
-    succeeded: Vec<String>,
+    completed: usize,
+    /// The lines of the output file.
+    output: Vec<String>,
+    /// The lines of the error file.
     failed: Vec<String>,
+    fault: Option<BatchFault>,
     usage: Usage,
     output_file: Option<String>,
     error_file: Option<String>,
@@ -93,13 +98,15 @@ pub(super) type Enqueued = HashMap<String, u64>;
 impl Batch {
     /// Makes a batch over a file; `created` is the time since the simulator's start.
     fn new(
+        simulator: &Simulator,
         id: String,
         file: &File,
         endpoint: Endpoint,
         metadata: Value,
         created: Duration,
-        window: Duration,
     ) -> Self {
+        let fault = simulator.core.strike(Target::Batch, "/v1/batches", &file.content);
+        let fault = fault.as_ref().and_then(Fault::of_batch).cloned();
         Self {
             id,
             input: file.content.clone(),
@@ -108,14 +115,16 @@ impl Batch {
             model: None,
             metadata,
             created,
-            expires: created.saturating_add(window),
+            expires: created.saturating_add(simulator.core.batch_window),
             reached: Vec::new(),
             errors: Vec::new(),
             lines: Vec::new(),
             tokens: 0,
             ran: 0,
-            succeeded: Vec::new(),
+            completed: 0,
+            output: Vec::new(),
             failed: Vec::new(),
+            fault,
             usage: Usage::default(),
             output_file: None,
             error_file: None,
@@ -143,20 +152,25 @@ impl Batch {
         self.reached.push((status, Core::unix(at)));
     }
 
-    fn describe(&self) -> Value {
+    fn describe(&self, now: Duration) -> Value {
         let at = |wanted: Status| {
             let reached = self.reached.iter().find(|(status, _)| *status == wanted);
             reached.map(|(_, at)| *at)
         };
-        let errors: Vec<Value> = self.errors.iter().map(LineFault::describe).collect();
+        let errors: Vec<Value> = self.errors.iter().map(Complaint::describe).collect();
         let errors = (!errors.is_empty()).then(|| json!({"object": "list", "data": errors}));
+        let (output_file, error_file) = if self.shows_files(now) {
+            (self.output_file.as_deref(), self.error_file.as_deref())
+        } else {
+            (None, None)
+        };
         let is_validated = at(Status::InProgress).is_some();
         let usage = &self.usage;
         json!({
             "id": self.id, "object": "batch", "endpoint": self.endpoint.as_str(), "model": self.model,
             "errors": errors, "input_file_id": self.input_file, "completion_window": "24h",
             "status": self.status().as_str(),
-            "output_file_id": self.output_file, "error_file_id": self.error_file,
+            "output_file_id": output_file, "error_file_id": error_file,
             "created_at": Core::unix(self.created), "in_progress_at": at(Status::InProgress),
             "expires_at": Core::unix(self.expires), "finalizing_at": at(Status::Finalizing),
             "completed_at": at(Status::Completed), "failed_at": at(Status::Failed),
@@ -164,7 +178,7 @@ impl Batch {
             "cancelling_at": at(Status::Cancelling), "cancelled_at": at(Status::Cancelled),
             "request_counts": {
                 "total": if is_validated { self.lines.len() } else { 0 },
-                "completed": self.succeeded.len(), "failed": self.failed.len(),
+                "completed": self.completed, "failed": self.failed.len(),
             },
             "usage": {
                 "input_tokens": usage.input_tokens,
@@ -175,6 +189,18 @@ impl Batch {
             },
             "metadata": self.metadata,
         })
+    }
+
+    fn shows_files(&self, now: Duration) -> bool {
+        let ended = self.reached.last().map_or(0, |(_, at)| *at);
+        match self.fault {
+            Some(BatchFault::NoFiles) => false,
+            Some(BatchFault::LateFiles(late)) => {
+                let late = i64::try_from(late.as_secs()).unwrap_or(i64::MAX);
+                Core::unix(now) >= ended.saturating_add(late)
+            }
+            _ => true,
+        }
     }
 
     /// Brings the batch to where it is by now, and returns the files that it has written meanwhile.
@@ -222,14 +248,20 @@ impl Batch {
             self.run(simulator, usize::try_from(end).unwrap_or(usize::MAX));
             if passed >= span {
                 self.reach(Status::Finalizing, finalizing);
+                if self.fault == Some(BatchFault::EarlyFiles) {
+                    return self.write_files(simulator, finalizing, &[]);
+                }
             }
         }
         if matches!(self.status(), Status::Validating | Status::InProgress) && now >= expires {
             return self.end_early(simulator, Status::Expired, expires);
         }
-        if self.status() == Status::Finalizing && now >= completed {
+        let is_stuck = self.fault == Some(BatchFault::Stuck);
+        if self.status() == Status::Finalizing && now >= completed && !is_stuck {
             self.reach(Status::Completed, completed);
-            return self.write_files(simulator, completed, &[]);
+            if self.fault != Some(BatchFault::EarlyFiles) {
+                return self.write_files(simulator, completed, &[]);
+            }
         }
         Vec::new()
     }
@@ -237,7 +269,7 @@ impl Batch {
     fn validate(&mut self, simulator: &Simulator, has_input: bool, enqueued: &mut Enqueued) {
         if !has_input {
             let message = format!("No such File object: {}", self.input_file);
-            self.errors.push(LineFault::of_all("file_not_found", message));
+            self.errors.push(Complaint::of_all("file_not_found", message));
             return;
         }
         let checked = validate::check(simulator, &self.input, &self.endpoint);
@@ -253,7 +285,11 @@ impl Batch {
                 with_commas(limit)
             );
             self.errors
-                .push(LineFault::of_all("token_limit_exceeded", message));
+                .push(Complaint::of_all("token_limit_exceeded", message));
+        }
+        if let Some(BatchFault::Fails(code)) = self.fault {
+            self.errors
+                .push(Complaint::of_all(code, "The batch failed, as it was to."));
         }
         if self.errors.is_empty() {
             self.tokens = checked.tokens;

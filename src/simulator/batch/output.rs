@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 
 use super::{Batch, Status};
@@ -10,6 +11,7 @@ use crate::lane::Lane;
 use crate::simulator::Simulator;
 use crate::simulator::core::Core;
 use crate::simulator::exchange::{Outgoing, Payload};
+use crate::simulator::faults::{Fault, LineFault, Target, status_body};
 use crate::simulator::files::File;
 use crate::simulator::text::hash;
 use crate::usage::Usage;
@@ -21,35 +23,62 @@ impl Batch {
         for number in self.ran..end.min(self.lines.len()) {
             let Some(line) = self.lines.get(number) else { break };
             let body = self.input.slice(line.body.clone());
-            let answer = match self.endpoint {
-                Endpoint::Embeddings => simulator.embed(&body, Lane::Batch),
-                Endpoint::Responses => simulator.response_line(&body),
-                _ => simulator.chat_line(&body),
+            let fault = simulator.core.strike(Target::Line, self.endpoint.as_str(), &body);
+            let fault = fault.as_ref().and_then(Fault::of_line);
+            let custom_id = match fault {
+                Some(LineFault::Stranger) => format!("{}-stranger", line.custom_id),
+                _ => line.custom_id.clone(),
             };
-            let answer = answer.unwrap_or_else(Outgoing::from);
-            let Payload::Whole(bytes) = &answer.body else {
-                continue;
+            let (status, answer) = match fault {
+                Some(LineFault::Status(status)) => (*status, status_body(*status)),
+                Some(LineFault::StatusZero) => (0, Bytes::from_static(b"{}")),
+                _ => match self.answer(simulator, &body) {
+                    Some(answer) => answer,
+                    None => continue,
+                },
             };
             let id = self.line_id(simulator, number);
+            let json = String::from_utf8_lossy(&answer);
+            let json = match fault {
+                Some(LineFault::BodyAsString) => json!(json).to_string().into(),
+                _ => json,
+            };
             let text = format!(
-                "{{\"id\": \"batch_req_{id:016x}\", \"custom_id\": {}, \"response\": {{\"status_code\": {}, \
-                 \"request_id\": \"{:016x}\", \"body\": {}}}, \"error\": null}}\n",
-                json!(line.custom_id),
-                answer.status.as_u16(),
+                "{{\"id\": \"batch_req_{id:016x}\", \"custom_id\": {}, \"response\": {{\"status_code\": {status}, \
+                 \"request_id\": \"{:016x}\", \"body\": {json}}}, \"error\": null}}\n",
+                json!(custom_id),
                 hash(id, b"request"),
-                String::from_utf8_lossy(bytes),
             );
-            if answer.status.is_success() {
-                self.succeeded.push(text);
-                let usage = ResponseView::read(bytes).map(|view| view.usage());
-                if let Some(UsageReading::Read(usage)) = usage {
-                    add(&mut self.usage, &usage);
-                }
-            } else {
+            if status >= 300 {
                 self.failed.push(text);
+                continue;
             }
+            self.completed += 1;
+            if let Some(UsageReading::Read(usage)) = ResponseView::read(&answer).map(|view| view.usage()) {
+                add(&mut self.usage, &usage);
+            }
+            let times = match fault {
+                Some(LineFault::Missing) => 0,
+                Some(LineFault::Twice) => 2,
+                _ => 1,
+            };
+            self.output.extend(std::iter::repeat_n(text, times));
         }
         self.ran = self.ran.max(end.min(self.lines.len()));
+    }
+
+    /// Answers a line; `None` if its answer is no plain body, which cannot be.
+    fn answer(&self, simulator: &Simulator, body: &Bytes) -> Option<(u16, Bytes)> {
+        let answer = match self.endpoint {
+            Endpoint::Embeddings => simulator.embed(body, Lane::Batch),
+            Endpoint::Responses => simulator.response_line(body),
+            _ => simulator.chat_line(body),
+        };
+        let answer = answer.unwrap_or_else(Outgoing::from);
+        match answer.body {
+            Payload::Whole(bytes) => Some((answer.status.as_u16(), bytes)),
+            Payload::Pieces(_) | Payload::Broken(_) => None,
+        }
     }
 
     fn line_id(&self, simulator: &Simulator, number: usize) -> u64 {
@@ -94,7 +123,7 @@ impl Batch {
         let mut files = Vec::new();
         let mut rng = fastrand::Rng::with_seed(hash(simulator.core.seed, self.id.as_bytes()));
         let outputs = [
-            ("output", self.succeeded.iter().collect::<Vec<_>>()),
+            ("output", self.output.iter().collect::<Vec<_>>()),
             ("error", self.failed.iter().chain(not_run).collect()),
         ];
         for (name, mut lines) in outputs {

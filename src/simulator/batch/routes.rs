@@ -87,14 +87,14 @@ impl Simulator {
             return Err(Refusal::bad_request(message).about("input_file_id"));
         }
         let batch = Batch::new(
+            self,
             format!("batch_{:016x}", self.core.fresh(body)),
             file,
             endpoint,
             json!(wire.metadata),
             now,
-            self.core.batch_window,
         );
-        let answer = batch.describe();
+        let answer = batch.describe(now);
         store.batches.push(batch);
         Ok(Outgoing::json(&answer))
     }
@@ -102,18 +102,19 @@ impl Simulator {
     pub(in crate::simulator) fn list_batches(&self, request: &Incoming) -> Result<Outgoing, Refusal> {
         let mut store = self.core.store();
         self.advance(&mut store);
+        let now = self.core.elapsed();
         let newest_first = store.batches.iter().rev();
         page(
             request,
             newest_first
-                .map(|batch| (batch.id.as_str(), batch.describe()))
+                .map(|batch| (batch.id.as_str(), batch.describe(now)))
                 .collect(),
             20,
         )
     }
 
     pub(in crate::simulator) fn retrieve_batch(&self, id: &str) -> Result<Outgoing, Refusal> {
-        self.with_batch(id, |batch, _| Ok(Outgoing::json(&batch.describe())))
+        self.with_batch(id, |batch, now| Ok(Outgoing::json(&batch.describe(now))))
     }
 
     pub(in crate::simulator) fn cancel_batch(&self, id: &str) -> Result<Outgoing, Refusal> {
@@ -126,7 +127,7 @@ impl Simulator {
             if status != Status::Cancelling {
                 batch.reach(Status::Cancelling, now);
             }
-            Ok(Outgoing::json(&batch.describe()))
+            Ok(Outgoing::json(&batch.describe(now)))
         })
     }
 

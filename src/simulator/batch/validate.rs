@@ -25,7 +25,7 @@ pub(super) struct Checked {
     pub(super) model: Option<String>,
     /// Tokens of all prompts, if there is a limit to them.
     pub(super) tokens: u64,
-    pub(super) errors: Vec<LineFault>,
+    pub(super) errors: Vec<Complaint>,
 }
 
 #[derive(Debug)]
@@ -37,14 +37,14 @@ pub(super) struct Line {
 
 /// Why a whole batch fails; without a line if it is not one line's fault.
 #[derive(Debug)]
-pub(super) struct LineFault {
+pub(super) struct Complaint {
     code: &'static str,
     message: String,
     param: Option<&'static str>,
     line: Option<usize>,
 }
 
-impl LineFault {
+impl Complaint {
     pub(super) fn of_all(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -73,14 +73,14 @@ pub(super) fn check(simulator: &Simulator, input: &Bytes, endpoint: &Endpoint) -
     let mut checked = Checked::default();
     if input.len() > MAX_BYTES {
         let message = format!("The input file is larger than {MAX_BYTES} bytes.");
-        checked.errors.push(LineFault::of_all("file_too_large", message));
+        checked.errors.push(Complaint::of_all("file_too_large", message));
         return checked;
     }
     let mut ids = HashSet::new();
     let lines = input.split(|byte| *byte == b'\n').zip(1..);
     for (text, number) in lines.filter(|(text, _)| !text.trim_ascii().is_empty()) {
         let mut fault = |code, message: String, param| {
-            checked.errors.push(LineFault {
+            checked.errors.push(Complaint {
                 code,
                 message,
                 param,
@@ -136,13 +136,13 @@ pub(super) fn check(simulator: &Simulator, input: &Bytes, endpoint: &Endpoint) -
         });
     }
     if checked.lines.is_empty() && checked.errors.is_empty() {
-        let empty = LineFault::of_all("empty_file", "The input file is empty.");
+        let empty = Complaint::of_all("empty_file", "The input file is empty.");
         checked.errors.push(empty);
     } else if checked.lines.len() > MAX_LINES {
         let message = format!("The input file has more than {MAX_LINES} requests.");
         checked
             .errors
-            .push(LineFault::of_all("too_many_requests", message));
+            .push(Complaint::of_all("too_many_requests", message));
     }
     checked
 }
