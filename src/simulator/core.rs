@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(super) struct Core {
     pub(super) batch_delay: Duration,
     pub(super) batch_window: Duration,
     pub(super) enqueued_tokens: Option<u64>,
+    pub(super) list_lag: Duration,
+    pub(super) shuffles_lists: bool,
     pub(super) counter: TokenCounter,
     /// Set by the first request: a runtime's time may be paused, and building needs no runtime.
     start: OnceLock<Instant>,
@@ -40,6 +43,8 @@ pub(super) struct Core {
     log: Mutex<Log>,
     charges: Mutex<Vec<Charge>>,
     store: Mutex<Store>,
+    in_flight: AtomicUsize,
+    peak: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +77,10 @@ impl Core {
             batch_delay: settings.batch_delay,
             batch_window: settings.batch_window,
             enqueued_tokens: settings.enqueued_tokens,
+            list_lag: settings.list_lag,
+            shuffles_lists: settings.shuffles_lists,
+            in_flight: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
             counter: TokenCounter::new(),
             start: OnceLock::new(),
             faults: Mutex::default(),
@@ -112,6 +121,17 @@ impl Core {
 
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)
+    }
+
+    pub(super) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request as under way until what it returns is dropped.
+    pub(super) fn enter(&self) -> Visit<'_> {
+        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+        Visit(self)
     }
 
     /// Returns how long the simulator has been running, in tokio's time.
@@ -181,6 +201,16 @@ impl Core {
             path: request.path.clone(),
             body: request.body.clone(),
         });
+    }
+}
+
+/// A request that is under way.
+#[derive(Debug)]
+pub(super) struct Visit<'a>(&'a Core);
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -10,8 +10,8 @@ use super::Simulator;
 use super::batch::Batch;
 use super::exchange::{Incoming, Outgoing, Payload, Refusal};
 
-/// Input files of batches are kept for 30 days.
-const KEPT: i64 = 30 * 86_400;
+/// Files of batches are kept for 30 days, in seconds.
+pub(super) const KEPT: i64 = 30 * 86_400;
 
 /// Everything that is stored.
 #[derive(Debug, Default)]
@@ -74,12 +74,12 @@ impl Simulator {
             content: upload.content.clone(),
         };
         let answer = file.describe();
-        self.core.store().files.push(file);
+        self.store().files.push(file);
         Ok(Outgoing::json(&answer))
     }
 
     pub(super) fn list_files(&self, request: &Incoming) -> Result<Outgoing, Refusal> {
-        let store = self.core.store();
+        let store = self.store();
         let purpose = request.parameter("purpose");
         let mut files: Vec<&File> = store.files.iter().collect();
         files.retain(|file| purpose.as_ref().is_none_or(|purpose| file.purpose == *purpose));
@@ -91,13 +91,13 @@ impl Simulator {
     }
 
     pub(super) fn retrieve_file(&self, id: &str) -> Result<Outgoing, Refusal> {
-        let store = self.core.store();
+        let store = self.store();
         let file = store.file(id).ok_or_else(|| no_file(id))?;
         Ok(Outgoing::json(&file.describe()))
     }
 
     pub(super) fn delete_file(&self, id: &str) -> Result<Outgoing, Refusal> {
-        let mut store = self.core.store();
+        let mut store = self.store();
         let at = store
             .files
             .iter()
@@ -110,8 +110,7 @@ impl Simulator {
     }
 
     pub(super) fn file_content(&self, id: &str) -> Result<Outgoing, Refusal> {
-        self.advance_batches();
-        let store = self.core.store();
+        let store = self.store();
         let file = store.file(id).ok_or_else(|| no_file(id))?;
         // Without a length, as the real API sends it.
         let body = Payload::Pieces(vec![file.content.clone()]);

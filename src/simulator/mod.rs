@@ -52,6 +52,8 @@ mod server;
 mod service;
 mod text;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +67,7 @@ pub use self::server::SimulatorServer;
 pub use self::service::SimulatorService;
 
 use self::core::Core;
+use crate::wire::RequestView;
 
 /// An offline OpenAI. Clones are handles on the same one.
 ///
@@ -86,6 +89,14 @@ pub struct SeenRequest {
     pub body: Bytes,
 }
 
+impl SeenRequest {
+    /// Returns the model that the body names; `None` if it is no JSON or names none.
+    pub fn model(&self) -> Option<String> {
+        let view = RequestView::read(&self.body).ok()?;
+        view.model_name().map(Cow::into_owned)
+    }
+}
+
 /// Settings of a [`Simulator`].
 ///
 /// # Default
@@ -93,6 +104,7 @@ pub struct SeenRequest {
 /// - seed: 0
 /// - latency and chunk delay: zero
 /// - batch delay: 30 s; batch window: 24 h; no limit of enqueued tokens
+/// - lists: at once, the newest first
 /// - request log: the last 10,000
 #[derive(Debug, Clone)]
 #[must_use]
@@ -104,6 +116,8 @@ pub struct SimulatorBuilder {
     batch_delay: Duration,
     batch_window: Duration,
     enqueued_tokens: Option<u64>,
+    list_lag: Duration,
+    shuffles_lists: bool,
     request_log: usize,
 }
 
@@ -129,6 +143,8 @@ impl Simulator {
             batch_delay: Duration::from_secs(30),
             batch_window: Duration::from_secs(86_400),
             enqueued_tokens: None,
+            list_lag: Duration::ZERO,
+            shuffles_lists: false,
             request_log: 10_000,
         }
     }
@@ -153,7 +169,7 @@ impl Simulator {
 
     /// Returns what was billed so far, oldest first.
     pub fn book(&self) -> Book {
-        self.advance_batches();
+        drop(self.store());
         self.core.book()
     }
 
@@ -166,6 +182,20 @@ impl Simulator {
     /// Returns how many requests were received in all.
     pub fn request_count(&self) -> u64 {
         self.core.request_count()
+    }
+
+    /// Returns how many of the [`requests`](Self::requests) asked for each model, by the name that they gave.
+    pub fn requests_by_model(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for model in self.requests().iter().filter_map(SeenRequest::model) {
+            *counts.entry(model).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Returns the most requests that were under way at once. A streamed answer counts until it begins.
+    pub fn peak_concurrency(&self) -> usize {
+        self.core.peak()
     }
 }
 
@@ -211,6 +241,18 @@ impl SimulatorBuilder {
     /// validation with `token_limit_exceeded`.
     pub fn with_enqueued_tokens(mut self, tokens: u64) -> Self {
         self.enqueued_tokens = Some(tokens);
+        self
+    }
+
+    /// Lists a batch only so long after its creation, in tokio's time. It can be retrieved by its id at once.
+    pub fn with_list_lag(mut self, lag: Duration) -> Self {
+        self.list_lag = lag;
+        self
+    }
+
+    /// Lists batches in an order of the seed's, instead of the newest first.
+    pub fn with_shuffled_lists(mut self) -> Self {
+        self.shuffles_lists = true;
         self
     }
 

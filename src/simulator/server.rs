@@ -99,6 +99,7 @@ async fn respond(
         headers: head.headers,
         body: body.collect().await.map_err(io::Error::other)?.to_bytes(),
     };
+    let _visit = simulator.core.enter();
     let reply = simulator.answer(&request);
     pause(simulator.core.latency).await;
     match reply {

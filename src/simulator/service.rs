@@ -44,6 +44,7 @@ impl Service<HttpRequestFactory> for SimulatorService {
         let simulator = self.simulator.clone();
         Box::pin(async move {
             let request = receive(request.build().await?).await?;
+            let _visit = simulator.core.enter();
             let reply = simulator.answer(&request);
             pause(simulator.core.latency).await;
             match reply {

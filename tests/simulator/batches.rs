@@ -358,3 +358,54 @@ async fn the_usage_of_a_batch_is_the_sum_of_its_lines() -> Result {
     );
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_may_lag_behind_and_be_out_of_order() -> Result {
+    let lag = Duration::from_secs(20);
+    let simulator = Simulator::builder()
+        .with_list_lag(lag)
+        .with_shuffled_lists()
+        .build();
+    let client = simulator.client();
+    let mut made = Vec::new();
+    for n in 0..12 {
+        made.push(submit(&client, line(&n.to_string(), "gpt-4o", "x")).await?.id);
+    }
+    assert!(client.batches().list().await?.data.is_empty());
+    assert!(client.batches().retrieve(&made[0]).await.is_ok());
+    tokio::time::sleep(lag).await;
+    let listed: Vec<_> = client
+        .batches()
+        .list()
+        .await?
+        .data
+        .into_iter()
+        .map(|batch| batch.id)
+        .collect();
+    made.reverse();
+    assert_ne!(listed, made);
+    assert!(made.iter().all(|id| listed.contains(id)));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_are_gone_when_they_expire() -> Result {
+    let simulator = Simulator::new();
+    let client = simulator.client();
+    let day = Duration::from_secs(86_400);
+    let batch = submit(&client, line("a", "gpt-4o", "x")).await?;
+    tokio::time::sleep(day * 29).await;
+    let output = client
+        .batches()
+        .retrieve(&batch.id)
+        .await?
+        .output_file_id
+        .unwrap();
+    assert!(client.files().retrieve(&batch.input_file_id).await.is_ok());
+    tokio::time::sleep(day).await;
+    assert!(client.files().retrieve(&batch.input_file_id).await.is_err());
+    assert!(client.files().content(&output).await.is_ok());
+    tokio::time::sleep(day).await;
+    assert!(client.files().content(&output).await.is_err());
+    Ok(())
+}

@@ -503,3 +503,24 @@ async fn a_body_that_is_not_json_is_refused_as_by_the_real_api() -> Result {
     }
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_and_how_many_at_once_can_be_asserted() -> Result {
+    let simulator = Simulator::builder().with_latency(Duration::from_secs(1)).build();
+    let client = simulator.client();
+    let calls = (0..6).map(|n| {
+        let model = if n < 4 { "gpt-4o" } else { "gpt-4o-mini" };
+        let client = &client;
+        async move { client.chat().create(ask(model, "hi")).await }
+    });
+    let answers: Vec<_> = futures_util::stream::iter(calls)
+        .buffer_unordered(3)
+        .collect()
+        .await;
+    assert!(answers.iter().all(std::result::Result::is_ok));
+    assert_eq!((simulator.request_count(), simulator.peak_concurrency()), (6, 3));
+    let by_model = simulator.requests_by_model();
+    assert_eq!((by_model["gpt-4o"], by_model["gpt-4o-mini"]), (4, 2));
+    assert_eq!(simulator.requests()[0].model().as_deref(), Some("gpt-4o"));
+    Ok(())
+}

@@ -9,12 +9,12 @@ use super::{Batch, Status};
 use crate::endpoint::Endpoint;
 use crate::lane::Lane;
 use crate::simulator::Simulator;
+use crate::simulator::book::add;
 use crate::simulator::core::Core;
 use crate::simulator::exchange::{Outgoing, Payload};
 use crate::simulator::faults::{Fault, LineFault, Target, status_body};
-use crate::simulator::files::File;
+use crate::simulator::files::{File, KEPT};
 use crate::simulator::text::hash;
-use crate::usage::Usage;
 use crate::wire::{ResponseView, UsageReading};
 
 impl Batch {
@@ -55,7 +55,7 @@ impl Batch {
             }
             self.completed += 1;
             if let Some(UsageReading::Read(usage)) = ResponseView::read(&answer).map(|view| view.usage()) {
-                add(&mut self.usage, &usage);
+                self.usage = add(self.usage, usage);
             }
             let times = match fault {
                 Some(LineFault::Missing) => 0,
@@ -139,7 +139,7 @@ impl Batch {
                 name: format!("{}_{name}.jsonl", self.id),
                 purpose: "batch_output".into(),
                 created_at: Core::unix(now),
-                expires_at: None,
+                expires_at: Some(Core::unix(now).saturating_add(KEPT)),
                 content: lines.into_iter().map(String::as_str).collect::<String>().into(),
             };
             let slot = if name == "output" {
@@ -152,11 +152,4 @@ impl Batch {
         }
         files
     }
-}
-
-fn add(sum: &mut Usage, more: &Usage) {
-    sum.input_tokens += more.input_tokens;
-    sum.output_tokens += more.output_tokens;
-    sum.cache_read_tokens += more.cache_read_tokens;
-    sum.reasoning_tokens += more.reasoning_tokens;
 }

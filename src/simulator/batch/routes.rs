@@ -1,5 +1,6 @@
 //! Batches: creation, listing, retrieval and cancellation.
 
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,33 +12,37 @@ use super::{Batch, Enqueued, Status};
 use crate::endpoint::Endpoint;
 use crate::simulator::Simulator;
 use crate::simulator::ask::read;
+use crate::simulator::core::Core;
 use crate::simulator::exchange::{Incoming, Outgoing, Refusal};
 use crate::simulator::files::{Store, no_file, page};
+use crate::simulator::text::hash;
 
 /// Batches that may be created in an hour.
 const AN_HOUR: usize = 2_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 impl Simulator {
-    /// Brings all batches to where they are by now.
-    pub(in crate::simulator) fn advance_batches(&self) {
-        self.advance(&mut self.core.store());
-    }
-
-    fn advance(&self, store: &mut Store) {
-        if store.batches.iter().all(Batch::is_over) {
-            return;
-        }
+    /// Returns what is stored, all batches being where they are by now, and all files gone that have expired.
+    pub(in crate::simulator) fn store(&self) -> MutexGuard<'_, Store> {
+        let mut store = self.core.store();
         let now = self.core.elapsed();
+        let at = Core::unix(now);
+        store
+            .files
+            .retain(|file| file.expires_at.is_none_or(|expires| at < expires));
+        if store.batches.iter().all(Batch::is_over) {
+            return store;
+        }
         let mut enqueued = Enqueued::new();
         for batch in &store.batches {
             batch.count_enqueued(&mut enqueued);
         }
-        let Store { batches, files } = store;
+        let Store { batches, files } = &mut *store;
         for batch in batches.iter_mut().filter(|batch| !batch.is_over()) {
             let has_input = files.iter().any(|file| file.id == batch.input_file);
             files.extend(batch.advance(self, now, has_input, &mut enqueued));
         }
+        store
     }
 
     pub(in crate::simulator) fn create_batch(&self, body: &Bytes) -> Result<Outgoing, Refusal> {
@@ -73,7 +78,7 @@ impl Simulator {
                 .with_code("invalid_value"));
         }
         let now = self.core.elapsed();
-        let mut store = self.core.store();
+        let mut store = self.store();
         let is_recent = |batch: &&Batch| now.saturating_sub(batch.created) < HOUR;
         if store.batches.iter().rev().take_while(is_recent).count() >= AN_HOUR {
             let message = format!("Rate limit reached for batch creation. Limit: {AN_HOUR} an hour.");
@@ -100,13 +105,17 @@ impl Simulator {
     }
 
     pub(in crate::simulator) fn list_batches(&self, request: &Incoming) -> Result<Outgoing, Refusal> {
-        let mut store = self.core.store();
-        self.advance(&mut store);
+        let store = self.store();
         let now = self.core.elapsed();
-        let newest_first = store.batches.iter().rev();
+        let shown = |batch: &&Batch| now.saturating_sub(batch.created) >= self.core.list_lag;
+        let mut newest_first: Vec<&Batch> = store.batches.iter().rev().filter(shown).collect();
+        if self.core.shuffles_lists {
+            newest_first.sort_by_key(|batch| hash(self.core.seed, batch.id.as_bytes()));
+        }
         page(
             request,
             newest_first
+                .into_iter()
                 .map(|batch| (batch.id.as_str(), batch.describe(now)))
                 .collect(),
             20,
@@ -136,8 +145,7 @@ impl Simulator {
         id: &str,
         then: impl FnOnce(&mut Batch, Duration) -> Result<Outgoing, Refusal>,
     ) -> Result<Outgoing, Refusal> {
-        let mut store = self.core.store();
-        self.advance(&mut store);
+        let mut store = self.store();
         let batch = store.batches.iter_mut().find(|batch| batch.id == id);
         let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("No batch found with id '{id}'."));
         then(batch.ok_or_else(missing)?, self.core.elapsed())
