@@ -7,6 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+/// Cuts a wait to 30 years, which can be added to any moment: `Duration::MAX` means never.
+pub(crate) fn bounded(wait: Duration) -> Duration {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+    wait.min(FAR)
+}
+
 /// A moment, in whole milliseconds since 1970-01-01 00:00:00 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -164,6 +164,8 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
     /// Whether the effect may have happened.
     pub effect: Effect,
+    /// How many attempts got no answer and may have been billed.
+    pub lost_attempts: u32,
 }
 
 impl ApiError {
@@ -175,7 +177,15 @@ impl ApiError {
             message: message.into(),
             retry_after: None,
             effect,
+            lost_attempts: 0,
         }
+    }
+
+    /// Sets how many attempts got no answer and may have been billed.
+    #[must_use]
+    pub fn with_lost_attempts(mut self, attempts: u32) -> Self {
+        self.lost_attempts = attempts;
+        self
     }
 
     /// Sets the HTTP status.
@@ -260,6 +270,8 @@ pub struct LineAnswer {
     pub batch_id: Option<Arc<str>>,
     /// The lane that answered.
     pub lane: Lane,
+    /// How many attempts on another lane got no answer before this one, and may have been billed.
+    pub lost_attempts: u32,
 }
 
 impl LineAnswer {
@@ -271,7 +283,15 @@ impl LineAnswer {
             request_id: None,
             batch_id: None,
             lane,
+            lost_attempts: 0,
         }
+    }
+
+    /// Sets how many attempts got no answer before this one, and may have been billed.
+    #[must_use]
+    pub fn with_lost_attempts(mut self, attempts: u32) -> Self {
+        self.lost_attempts = attempts;
+        self
     }
 
     /// Sets the server's id for the request.
@@ -296,6 +316,7 @@ impl fmt::Debug for LineAnswer {
             .field("request_id", &self.request_id)
             .field("batch_id", &self.batch_id)
             .field("lane", &self.lane)
+            .field("lost_attempts", &self.lost_attempts)
             .finish()
     }
 }
@@ -303,7 +324,7 @@ impl fmt::Debug for LineAnswer {
 /// What became of one request.
 pub type Outcome = Result<LineAnswer, BatchError>;
 
-/// Sends one request at once: its deadline is near, or the batch did not answer it.
+/// Sends one request at once, because its deadline is near.
 #[async_trait]
 pub trait FasterLane: fmt::Debug + Send + Sync + 'static {
     /// Sends the request and reads the whole answer. It is called at most once for a request, unless the runtime

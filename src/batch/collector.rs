@@ -15,7 +15,7 @@ use super::handle::{BatchHandle, typed};
 use super::line;
 use super::policy::BatchPolicy;
 use super::shared::Shared;
-use super::state::{Place, Progress};
+use super::state::{Entry, Place, Progress};
 use super::store::{BatchStore, InMemoryStore};
 use crate::attribution::Attribution;
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -139,9 +139,17 @@ impl BatchCollector {
     /// If the store cannot be read.
     pub async fn attach(&self, id: RequestId) -> Result<Option<BatchHandle<LineAnswer>>, BatchError> {
         self.0.load().await?;
-        let state = self.0.lock();
+        let mut state = self.0.lock();
         let entry = state.entries.get(&id).filter(|entry| !entry.settled);
-        Ok(entry.map(|entry| BatchHandle::new(id, entry.slot.clone(), self.0.clone(), Ok)))
+        let Some((slot, item)) = entry.map(|entry| (entry.slot.clone(), entry.item.clone())) else {
+            return Ok(None);
+        };
+        // While nobody waited, its deadline may have been let pass.
+        self.0.plan_rescue(&mut state, &item);
+        drop(state);
+        let handle = BatchHandle::new(id, slot, self.0.clone(), Ok);
+        self.0.wake.notify_one();
+        Ok(Some(handle))
     }
 
     /// Makes files of everything that is buffered, starts to send them, and returns what is pending.
@@ -180,18 +188,11 @@ impl BatchCollector {
 
     /// Gives up a request.
     pub fn cancel(&self, id: RequestId) -> Cancelled {
-        let place = {
-            let state = self.0.lock();
-            let entry = state.entries.get(&id).filter(|entry| !entry.settled);
-            entry.map(|entry| entry.place.clone())
-        };
-        let Some(place) = place else {
-            return Cancelled::Unknown;
-        };
-        self.0.settle(id, Err(BatchError::Cancelled), None);
-        match place {
-            Place::Buffered => Cancelled::Withdrawn,
-            _ => Cancelled::TooLate,
+        let pending = |entry: &Entry| !entry.settled;
+        match self.0.settle_if(id, Err(BatchError::Cancelled), None, pending) {
+            None => Cancelled::Unknown,
+            Some(Place::Buffered) => Cancelled::Withdrawn,
+            Some(_) => Cancelled::TooLate,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The background task: makes files of what is due, works on every flush, and looks after deadlines.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,17 @@ use futures_util::select_biased;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
-use super::api::{BatchItem, FasterLane};
+use super::api::{ApiError, BatchItem, Effect, FasterLane};
+use super::error::BatchError;
 use super::flush;
 use super::shared::Shared;
 use super::state::{Place, Rescue};
 use super::store::FlushId;
+use crate::error::ErrorKind;
 use crate::id::RequestId;
+
+/// How many requests are on the faster lane at once.
+const MAX_RESCUES: usize = 64;
 
 /// How long to wait when there is nothing to wait for but a wake-up.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -79,7 +85,9 @@ impl Shared {
             }
         }
         let mut rescues = Vec::new();
-        while let Some((_, id)) = state.rescues.first().copied().filter(|(at, _)| *at <= now) {
+        while state.rescuing < MAX_RESCUES
+            && let Some((_, id)) = state.rescues.first().copied().filter(|(at, _)| *at <= now)
+        {
             state.rescues.pop_first();
             let Some(lane) = &self.faster else { continue };
             let Some(entry) = state.entries.get_mut(&id) else {
@@ -92,6 +100,7 @@ impl Shared {
             tracing::warn!(request_id = %id, "the deadline is near; sent on a faster lane");
             entry.rescue = Rescue::Sending(generation);
             rescues.push((entry.item.clone(), lane.clone()));
+            state.rescuing += 1;
             state.leave_buffer(id, Place::Nowhere);
         }
         let mut flushes = Vec::new();
@@ -101,7 +110,9 @@ impl Shared {
                 flushes.push(id.clone());
             }
         }
-        let next = [retry, state.rescues.first().map(|(at, _)| *at)];
+        // When all places are taken, one that gets free is the wake-up.
+        let rescue = state.rescues.first().filter(|_| state.rescuing < MAX_RESCUES);
+        let next = [retry, rescue.map(|(at, _)| *at)];
         let seal = if retry.is_some() {
             None
         } else {
@@ -117,10 +128,15 @@ impl Shared {
 
 /// Sends a request on the faster lane; the first valid answer wins.
 async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, item: BatchItem) {
-    let outcome = lane.send(&item).await;
+    let sent = AssertUnwindSafe(lane.send(&item)).catch_unwind().await;
+    let outcome = sent.unwrap_or_else(|_| {
+        let panicked = ApiError::new(ErrorKind::Protocol, Effect::Unknown, "the faster lane panicked");
+        Err(BatchError::FasterLane(Arc::new(panicked)))
+    });
     let valid = outcome.as_ref().is_ok_and(super::api::LineAnswer::is_success);
     {
         let mut state = shared.lock();
+        state.rescuing = state.rescuing.saturating_sub(1);
         let Some(entry) = state.entries.get_mut(&item.id) else {
             return;
         };
@@ -148,6 +164,7 @@ impl Alive {
     /// Plans again what an earlier driver was sending when its runtime died.
     fn take_over(&self) {
         let mut state = self.shared.lock();
+        state.rescuing = 0;
         let mut lost: Vec<RequestId> = Vec::new();
         for (id, entry) in &mut state.entries {
             if matches!(entry.rescue, Rescue::Sending(by) if by != self.generation) {

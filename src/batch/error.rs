@@ -142,7 +142,10 @@ impl BatchError {
             },
             Self::Decode { .. } | Self::Unreported { .. } => ErrorKind::Protocol,
             Self::NotRun { .. } => ErrorKind::Timeout,
-            Self::FasterLane(_) => ErrorKind::Connection,
+            Self::FasterLane(error) => {
+                let known = error.downcast_ref::<ApiError>();
+                known.map_or(ErrorKind::Connection, |error| error.kind)
+            }
             Self::Cancelled | Self::ShutDown => ErrorKind::Cancelled,
             Self::Store(_) => ErrorKind::Storage,
         }

@@ -1,9 +1,11 @@
 //! The way of one file: upload, create, poll. Each step reads the phase, so that a new driver goes on where one stopped.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep};
 
 use super::api::{ApiError, Effect, NewBatch};
 use super::error::BatchError;
@@ -12,12 +14,23 @@ use super::shared::Shared;
 use super::state::{Phase, Rescue};
 use super::store::{FlushId, Record, StoreError};
 use super::{line, search};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, bounded};
 use crate::wire::{BatchView, LineError};
 
-/// Works on a flush until it is closed.
+/// Works on a flush until it is closed, also if the code behind [`BatchApi`](super::BatchApi) panics now and then.
 pub(super) async fn drive(shared: Arc<Shared>, id: FlushId) {
     let job = Job { shared, id };
+    for _ in 0..job.shared.policy.max_tries {
+        if AssertUnwindSafe(work(&job)).catch_unwind().await.is_ok() {
+            return;
+        }
+        tracing::error!(flush = %job.id, "a call of the batch API panicked");
+        sleep(job.shared.policy.max_poll).await;
+    }
+    job.fail(&BatchError::Unreported { batch_id: None });
+}
+
+async fn work(job: &Job) {
     let mut pause = job.shared.policy.min_poll;
     loop {
         let phase = job
@@ -74,7 +87,7 @@ impl Job {
                         .await;
                 }
                 // A file whose upload was not answered lies there unused, which costs nothing.
-                Err(error) if error.is_retryable() && backoff.again("upload", &error).await => {}
+                Err(error) if error.is_retryable() && backoff.insist("upload", &error).await => {}
                 Err(error) => {
                     self.fail(&BatchError::Api(error));
                     return Ok(());
@@ -132,8 +145,9 @@ impl Job {
                     return self.find_lost_batch(file_id, at).await;
                 }
                 // A file may be unknown for a moment after its upload.
+                Err(error) if error.is_retryable() && backoff.insist("create", &error).await => {}
                 Err(error)
-                    if (error.is_retryable() || matches!(error.status, Some(404 | 409)))
+                    if matches!(error.status, Some(400 | 404 | 409))
                         && backoff.again("create", &error).await => {}
                 Err(error) => {
                     self.fail(&BatchError::Api(error));
@@ -173,16 +187,18 @@ impl Job {
     /// Polls until the batch is over.
     async fn watch(&self, batch_id: Arc<str>, file_id: Arc<str>) -> Result<(), StoreError> {
         let policy = &self.shared.policy;
-        let (mut wait, mut refusals, mut strange) = (policy.min_poll, 0, String::new());
+        let (mut wait, mut missing, mut strange) = (policy.min_poll, 0, String::new());
+        let end = Instant::now() + bounded(policy.patience);
         loop {
             sleep(jittered(wait)).await;
             wait = (wait * 3 / 2).min(policy.max_poll);
             let batch = match self.shared.api.retrieve(&batch_id).await {
                 Ok(batch) => batch,
-                Err(error) if error.is_retryable() => continue,
                 Err(error) => {
-                    refusals += 1;
-                    if refusals < policy.max_tries {
+                    tracing::warn!(%batch_id, %error, "the batch cannot be read now");
+                    missing = if error.status == Some(404) { missing + 1 } else { 0 };
+                    // It may be done and paid: a refused key or a strange page is no word on that.
+                    if missing < policy.max_tries && Instant::now() < end {
                         continue;
                     }
                     tracing::error!(%batch_id, %error, "the batch cannot be read any more");
@@ -192,7 +208,7 @@ impl Job {
                     return Ok(());
                 }
             };
-            refusals = 0;
+            missing = 0;
             match batch.status.to_ascii_lowercase().as_str() {
                 "failed" => return self.failed(&batch_id, file_id, &batch).await,
                 "completed" | "expired" | "cancelled" => {
@@ -284,6 +300,7 @@ impl Job {
 #[derive(Debug)]
 pub(super) struct Backoff {
     left: u32,
+    end: Instant,
     wait: Duration,
     longest: Duration,
 }
@@ -293,21 +310,37 @@ impl Backoff {
         let policy = &shared.policy;
         Self {
             left: policy.max_tries.saturating_sub(1),
+            end: Instant::now() + bounded(policy.patience),
             wait: policy.min_poll,
             longest: policy.max_poll,
         }
     }
 
-    /// Waits, as long as the server asks at least; false at once if there were enough tries.
+    /// Waits; false at once if the time is over.
+    pub(super) async fn insist(&mut self, call: &str, error: &ApiError) -> bool {
+        if Instant::now() >= self.end {
+            return false;
+        }
+        self.pause(call, error).await;
+        true
+    }
+
+    /// Waits; false at once if there were enough tries.
     pub(super) async fn again(&mut self, call: &str, error: &ApiError) -> bool {
         let Some(left) = self.left.checked_sub(1) else {
             return false;
         };
         self.left = left;
-        tracing::warn!(call, %error, "a call of the batch API is tried again");
-        sleep(jittered(self.wait).max(error.retry_after.unwrap_or_default())).await;
-        self.wait = (self.wait * 2).min(self.longest);
+        self.pause(call, error).await;
         true
+    }
+
+    /// Waits as long as the server asks, up to the longest wait, and longer each time.
+    async fn pause(&mut self, call: &str, error: &ApiError) {
+        tracing::warn!(call, %error, "a call of the batch API is tried again");
+        let asked = error.retry_after.unwrap_or_default().min(self.longest);
+        sleep(jittered(self.wait).max(asked)).await;
+        self.wait = (self.wait * 2).min(self.longest);
     }
 }
 

@@ -15,7 +15,9 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 /// - `min_window`: 2 h; a call that may wait less long does not ride a batch
 /// - `slack`: 10 min before its deadline a request is sent on a faster lane
 /// - `max_attempts`: 3 batches for a request that none of them ran
-/// - `max_tries`: 10 tries of one upload, download or other call
+/// - `max_tries`: 10 tries of a call that the server refuses though it may still take it, such as a batch over a file
+///   that is not there yet
+/// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take
 /// - `min_poll`, `max_poll`: 1 s, growing by half to 60 s
 /// - `settle`: 30 s between the looks for a batch whose creation was not answered
 /// - `report_wait`: 10 min for lines that a finished batch has not reported
@@ -28,6 +30,7 @@ pub struct BatchPolicy {
     pub(super) slack: Duration,
     pub(super) max_attempts: u32,
     pub(super) max_tries: u32,
+    pub(super) patience: Duration,
     pub(super) min_poll: Duration,
     pub(super) max_poll: Duration,
     pub(super) settle: Duration,
@@ -44,6 +47,7 @@ impl Default for BatchPolicy {
             slack: Duration::from_secs(600),
             max_attempts: 3,
             max_tries: 10,
+            patience: Duration::from_secs(25 * 3_600),
             min_poll: Duration::from_secs(1),
             max_poll: Duration::from_secs(60),
             settle: Duration::from_secs(30),
@@ -95,10 +99,18 @@ impl BatchPolicy {
         self
     }
 
-    /// Sets how often a call to the server is tried.
+    /// Sets how often a call is tried that the server refuses.
     #[must_use]
     pub fn with_max_tries(mut self, tries: NonZeroU32) -> Self {
         self.max_tries = tries.get();
+        self
+    }
+
+    /// Sets how long a server is asked again that is busy, out of reach, or does not let us read. A batch that may have
+    /// been made is not given up before.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

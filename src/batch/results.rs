@@ -11,6 +11,7 @@ use super::error::BatchError;
 use super::flush::Job;
 use super::line;
 use super::state::{Place, Rescue};
+use crate::clock::bounded;
 use crate::id::RequestId;
 use crate::lane::Lane;
 use crate::wire::{BatchLine, BatchView, LineOutcome};
@@ -32,7 +33,9 @@ pub(super) enum Unanswered {
 /// Reads both files until every line is known, or the time is over.
 pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView) {
     let policy = &job.shared.policy;
-    let until = Instant::now() + policy.report_wait;
+    let end = Instant::now() + bounded(policy.patience);
+    // How long lines may be missing counts from the first time that both files were read to their end.
+    let mut until = None;
     let mut wait = policy.min_poll;
     loop {
         let mut pass = Pass {
@@ -41,12 +44,14 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
             not_run: HashMap::new(),
             strangers: 0,
         };
+        let mut all_read = true;
         for file_id in [&batch.output_file_id, &batch.error_file_id]
             .into_iter()
             .flatten()
         {
             if let Err(error) = pass.read(file_id).await {
                 tracing::warn!(%batch_id, %error, "a file of a finished batch cannot be read yet");
+                all_read &= error.status == Some(404);
             }
         }
         pass.finish();
@@ -59,7 +64,10 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
             job.all_unanswered(Some(batch_id), &Unanswered::NotRun { code, last: None });
             return;
         }
-        if Instant::now() >= until {
+        if all_read {
+            until.get_or_insert_with(|| Instant::now() + bounded(policy.report_wait));
+        }
+        if Instant::now() >= until.unwrap_or(end).min(end) {
             tracing::error!(%batch_id, lines = left, "lines that a finished batch did not report");
             let batch_id = batch_id.clone();
             let unreported = BatchError::Unreported {
@@ -141,6 +149,7 @@ impl Pass<'_> {
                     request_id: request_id.map(Into::into),
                     batch_id: Some(self.batch_id.clone()),
                     lane: Lane::Batch,
+                    lost_attempts: 0,
                 };
                 match status {
                     0 => {
@@ -211,15 +220,23 @@ impl Job {
             return;
         }
         let mut state = self.shared.lock();
-        let Some(entry) = state.entries.get(&id) else {
+        let Some(entry) = state.entries.get_mut(&id) else {
             return;
         };
         let attempts = entry.attempts + 1;
         let outcome = match (&entry.rescue, next) {
+            // Its caller has another outcome; this batch may have billed it all the same.
+            (_, Unanswered::Settled(Err(error @ BatchError::Unreported { .. }))) if entry.settled => {
+                Some(Err(error))
+            }
             _ if entry.settled => None,
             // Its answer is on its way.
             (Rescue::Sending(_), _) => None,
-            (Rescue::Failed(outcome), _) => Some(outcome.clone()),
+            (Rescue::Failed(outcome), _) => {
+                let outcome = outcome.clone();
+                entry.rescue = Rescue::NotYet;
+                Some(outcome)
+            }
             (Rescue::NotYet, Unanswered::Settled(outcome)) => Some(outcome),
             (Rescue::NotYet, Unanswered::Free) => {
                 let attempts = entry.attempts;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::api::ApiError;
 use super::flush::{Backoff, Job};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, bounded};
 use crate::wire::BatchView;
 
 /// The name of the metadata pair that says which flush a batch is of.
@@ -24,15 +24,24 @@ pub(super) async fn find_or_fence(
     file_id: &str,
     at: Timestamp,
 ) -> Result<Option<Arc<str>>, ApiError> {
-    if let Some(found) = find(job, file_id, at).await? {
-        return Ok(Some(found));
+    let end = Instant::now() + bounded(job.shared.policy.patience);
+    loop {
+        if let Some(found) = find(job, file_id, at).await? {
+            return Ok(Some(found));
+        }
+        sleep(job.shared.policy.settle).await;
+        if let Some(found) = find(job, file_id, at).await? {
+            return Ok(Some(found));
+        }
+        match fence(job, file_id).await {
+            Ok(()) => return find(job, file_id, at).await,
+            // A file that must not be deleted is in use: the batch is there, and will be listed.
+            Err(error) if Instant::now() < end => {
+                tracing::warn!(flush = %job.id, %error, "the input file of a lost batch cannot be deleted");
+            }
+            Err(error) => return Err(error),
+        }
     }
-    sleep(job.shared.policy.settle).await;
-    if let Some(found) = find(job, file_id, at).await? {
-        return Ok(Some(found));
-    }
-    fence(job, file_id).await?;
-    find(job, file_id, at).await
 }
 
 /// Deletes the input file, so that no batch can start to use it any more.
@@ -42,7 +51,7 @@ async fn fence(job: &Job, file_id: &str) -> Result<(), ApiError> {
         match job.shared.api.delete_file(file_id).await {
             Ok(()) => break,
             Err(error) if error.status == Some(404) => break,
-            Err(error) if error.is_retryable() && backoff.again("delete file", &error).await => {}
+            Err(error) if error.is_retryable() && backoff.insist("delete file", &error).await => {}
             Err(error) => return Err(error),
         }
     }
@@ -60,7 +69,7 @@ async fn find(job: &Job, file_id: &str, at: Timestamp) -> Result<Option<Arc<str>
         let page = loop {
             match job.shared.api.list(after.as_deref()).await {
                 Ok(page) => break page,
-                Err(error) if error.is_retryable() && backoff.again("list batches", &error).await => {}
+                Err(error) if backoff.insist("list batches", &error).await => {}
                 Err(error) => return Err(error),
             }
         };

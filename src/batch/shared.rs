@@ -13,9 +13,9 @@ use super::driver;
 use super::error::BatchError;
 use super::handle::Slot;
 use super::policy::BatchPolicy;
-use super::state::{Place, Progress, State};
+use super::state::{Entry, Place, Progress, Rescue, State};
 use super::store::{BatchStore, FlushId, Position, Record, StoreError};
-use crate::clock::Clock;
+use crate::clock::{Clock, bounded};
 use crate::id::RequestId;
 
 /// What the collector, its handles and its driver share.
@@ -99,12 +99,12 @@ impl Shared {
         Ok((id, slot, position))
     }
 
-    fn plan_rescue(&self, state: &mut State, item: &BatchItem) {
+    pub(super) fn plan_rescue(&self, state: &mut State, item: &BatchItem) {
         if let Some(deadline) = item.deadline {
             let left = deadline
                 .saturating_since(self.clock.now())
                 .saturating_sub(self.policy.slack);
-            state.rescues.insert((Instant::now() + left, item.id));
+            state.rescues.insert((Instant::now() + bounded(left), item.id));
         }
     }
 
@@ -132,11 +132,15 @@ impl Shared {
 
     /// Writes a record whose loss in a crash only repeats work. It takes effect even if the store fails.
     fn note(&self, state: &mut State, record: &Record) {
-        if let Err(error) = self.append(state, std::slice::from_ref(record)) {
+        self.write(state, record);
+        self.publish(state);
+    }
+
+    fn write(&self, state: &mut State, record: &Record) {
+        if let Err(error) = self.store.append(vec![record.clone()]) {
             tracing::error!(%error, "the batch store failed; a restart may repeat work");
-            state.apply(record);
-            self.publish(state);
         }
+        state.apply(record);
     }
 
     /// Makes one file of what is due; `max_age` zero means everything.
@@ -159,56 +163,83 @@ impl Shared {
 
     /// Gives a request its outcome: tells the observer, then whoever waits. The first one wins.
     pub(super) fn settle(&self, id: RequestId, outcome: Outcome, batch_id: Option<&str>) {
-        let (item, slot, attempts, superseded) = {
+        self.settle_if(id, outcome, batch_id, |_| true);
+    }
+
+    /// Does so if the request is as it should be; returns where it was then.
+    pub(super) fn settle_if(
+        &self,
+        id: RequestId,
+        outcome: Outcome,
+        batch_id: Option<&str>,
+        wanted: impl FnOnce(&Entry) -> bool,
+    ) -> Option<Place> {
+        let (item, slot, attempts, superseded, place, parked) = {
             let mut state = self.lock();
-            let Some(entry) = state.entries.get(&id) else {
-                return;
+            let entry = state.entries.get_mut(&id).filter(|entry| wanted(entry))?;
+            // What the faster lane has lost may be billed, though the batch has answered now.
+            let parked = match std::mem::replace(&mut entry.rescue, Rescue::NotYet) {
+                Rescue::Failed(parked) => Some(parked),
+                other => {
+                    entry.rescue = other;
+                    None
+                }
             };
             let told = (
                 entry.item.clone(),
                 entry.slot.clone(),
                 entry.attempts,
                 entry.settled,
+                entry.place.clone(),
+                parked,
             );
             if !entry.settled {
                 let outcome = outcome.clone();
-                self.note(&mut state, &Record::Settled { id, outcome });
+                self.write(&mut state, &Record::Settled { id, outcome });
             }
             told
         };
         let orphaned = !slot.is_awaited();
         if superseded || (orphaned && !matches!(outcome, Err(BatchError::Cancelled))) {
-            tracing::warn!(request_id = %id, batch_id, superseded, orphaned, "an outcome that nobody waits for");
+            tracing::debug!(request_id = %id, batch_id, superseded, orphaned, "an outcome that nobody waits for");
         }
-        if let Some(observer) = &self.observer {
-            let (item, outcome) = (&item, &outcome);
-            let settled = Settled {
-                item,
-                outcome,
-                batch_id,
-                attempts,
-                orphaned,
-                superseded,
-            };
-            if catch_unwind(AssertUnwindSafe(|| observer.settled(&settled))).is_err() {
-                tracing::error!(request_id = %id, "the batch observer panicked");
-            }
+        let settled = Settled {
+            item: &item,
+            outcome: &outcome,
+            batch_id,
+            attempts,
+            orphaned,
+            superseded,
+        };
+        self.tell(&settled);
+        if let Some(parked) = &parked {
+            self.tell(&Settled {
+                outcome: parked,
+                batch_id: None,
+                superseded: true,
+                ..settled
+            });
         }
         if !superseded {
             slot.resolve(outcome);
         }
+        // Nobody learns that nothing is pending before it is booked.
+        self.publish(&self.lock());
         self.wake.notify_one();
+        Some(place)
+    }
+
+    fn tell(&self, settled: &Settled<'_>) {
+        let Some(observer) = &self.observer else { return };
+        if catch_unwind(AssertUnwindSafe(|| observer.settled(settled))).is_err() {
+            tracing::error!(request_id = %settled.item.id, "the batch observer panicked");
+        }
     }
 
     /// Takes back a request that nobody waits for, if it was not sent.
     pub(super) fn withdraw(&self, id: RequestId) {
-        let buffered = self
-            .lock()
-            .entries
-            .get(&id)
-            .is_some_and(|entry| entry.place == Place::Buffered && entry.item.key.is_none());
-        if buffered {
-            self.settle(id, Err(BatchError::Cancelled), None);
-        }
+        let unsent =
+            |entry: &Entry| !entry.settled && entry.place == Place::Buffered && entry.item.key.is_none();
+        self.settle_if(id, Err(BatchError::Cancelled), None, unsent);
     }
 }

@@ -11,7 +11,7 @@ use super::handle::Slot;
 use super::line;
 use super::policy::{BatchPolicy, MAX_EMBEDDING_INPUTS};
 use super::store::{FlushId, Record};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, bounded};
 use crate::endpoint::Endpoint;
 use crate::id::RequestId;
 use crate::model::ModelId;
@@ -44,8 +44,9 @@ pub(super) struct State {
     pub(super) entries: HashMap<RequestId, Entry>,
     pub(super) keys: HashMap<Arc<str>, RequestId>,
     pub(super) flushes: BTreeMap<FlushId, Flush>,
-    /// When to send which request on the faster lane.
+    /// When to send which request on the faster lane, and how many of them are under way.
     pub(super) rescues: BTreeSet<(Instant, RequestId)>,
+    pub(super) rescuing: usize,
     pub(super) shut: bool,
     /// Whether a driver is at work.
     pub(super) driven: bool,
@@ -122,7 +123,12 @@ impl State {
             Record::Enqueued(item) => self.enqueued(item),
             Record::Sealed { flush, lines } => {
                 for id in lines {
+                    // A store may have forgotten that it was requeued out of an earlier one.
+                    self.leave_flush(*id);
                     self.leave_buffer(*id, Place::InFlush(flush.clone()));
+                    if let Some(entry) = self.entries.get_mut(id) {
+                        entry.place = Place::InFlush(flush.clone());
+                    }
                 }
                 let open = lines
                     .iter()
@@ -294,7 +300,7 @@ impl State {
                 || buffer
                     .waiting
                     .first()
-                    .is_some_and(|(since, _)| *since + max_age <= now)
+                    .is_some_and(|(since, _)| *since + bounded(max_age) <= now)
         };
         let buffer = self.buffers.values().find(due)?;
         let (mut bytes, mut inputs) = (0, 0);
@@ -313,7 +319,7 @@ impl State {
     /// Returns when the next file is due by its age.
     pub(super) fn next_seal(&self, policy: &BatchPolicy) -> Option<Instant> {
         let oldest = self.buffers.values().filter_map(|buffer| buffer.waiting.first());
-        oldest.map(|(since, _)| *since + policy.max_delay).min()
+        oldest.map(|(since, _)| *since + bounded(policy.max_delay)).min()
     }
 
     /// Whether there is nothing to do, now or later.

@@ -13,9 +13,11 @@ use super::call::{Call, Operation};
 use super::core::Core;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
-use super::metering::{Reading, book};
+use super::metering::{Reading, add_lost, book};
 use super::plan::{Bound, Plan};
-use crate::batch::{BatchCollector, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Settled};
+use crate::batch::{
+    ApiError, BatchCollector, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Settled,
+};
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
@@ -142,7 +144,11 @@ impl Bookkeeper {
         };
         let item = settled.item;
         let mut entry = LedgerEntry::new(EntryId::new(now), op_id, at, item.endpoint.clone());
-        entry.lane = settled.outcome.as_ref().map_or(Lane::Batch, |answer| answer.lane);
+        entry.lane = match settled.outcome {
+            Ok(answer) => answer.lane,
+            Err(BatchError::FasterLane(_)) => Lane::Standard,
+            Err(_) => Lane::Batch,
+        };
         entry.role = if entry.lane == Lane::Batch {
             Role::Primary
         } else {
@@ -196,6 +202,16 @@ impl Bookkeeper {
             reading,
             PartialReason::NoUsage,
         );
+        self.book_lost(entry, &bound, answer.lost_attempts);
+    }
+
+    /// Adds attempts on the faster lane that got no answer.
+    fn book_lost(&self, entry: &mut LedgerEntry, bound: &Bound, lost: u32) {
+        if lost > 0 {
+            entry.attempts = entry.attempts.saturating_add(lost);
+            entry.cost = add_lost(entry.cost, lost, bound.cost(&self.core, entry));
+            entry.baseline = None;
+        }
     }
 }
 
@@ -211,31 +227,27 @@ impl BatchObserver for Bookkeeper {
                 entry.cost = Cost::Priced(Usd::ZERO);
             }
             Err(error) => {
-                let may_be_billed = match error {
+                entry.cost = Cost::Priced(Usd::ZERO);
+                let lost = match error {
                     BatchError::Unreported { .. } => {
                         entry.degradations.push(Degradation::Unreported);
                         entry.status = Status::Unreported;
-                        true
+                        1
                     }
-                    BatchError::FasterLane(_) | BatchError::Cancelled => {
+                    BatchError::FasterLane(error) => {
                         entry.status = Status::Unanswered;
-                        true
+                        // A lane that does not say may have been billed once.
+                        error
+                            .downcast_ref::<ApiError>()
+                            .map_or(1, |error| error.lost_attempts)
                     }
                     _ => {
                         entry.status = Status::Failed;
-                        false
+                        0
                     }
                 };
-                entry.cost = if may_be_billed {
-                    let at_most = passenger.and_then(|passenger| passenger.bound.cost(&self.core, &entry));
-                    Cost::Partial {
-                        known: Usd::ZERO,
-                        at_most,
-                        why: PartialReason::LostAttempt,
-                    }
-                } else {
-                    Cost::Priced(Usd::ZERO)
-                };
+                let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
+                entry.cost = add_lost(entry.cost, lost, bound.cost(&self.core, &entry));
             }
         }
         let entry = Arc::new(entry);
@@ -262,7 +274,8 @@ impl OneByOne {
 impl FasterLane for OneByOne {
     async fn send(&self, item: &BatchItem) -> Result<LineAnswer, BatchError> {
         match self.api.send_now(&item.endpoint, item.body.clone()).await {
-            Ok((status, body)) => Ok(LineAnswer::new(status.as_u16(), body, Lane::Standard)),
+            Ok(sent) => Ok(LineAnswer::new(sent.status.as_u16(), sent.body, Lane::Standard)
+                .with_lost_attempts(sent.lost)),
             Err(error) => Err(BatchError::FasterLane(Arc::new(error))),
         }
     }

@@ -30,6 +30,7 @@ use tower::Service;
 use self::core::Core;
 use self::scope::Scope;
 use crate::batch::BatchCollector;
+use crate::clock::bounded;
 use crate::id::RequestId;
 use crate::ledger::CostLedger;
 use crate::openai::Transport;
@@ -144,7 +145,7 @@ impl<C: Config> LlmClient<C> {
     /// If the ledger or the collector's store fails.
     pub async fn shutdown(&self, timeout: Duration) -> Result<Pending, Error> {
         let core = &self.shared.core;
-        let end = tokio::time::Instant::now() + timeout;
+        let end = tokio::time::Instant::now() + bounded(timeout);
         let collected = self.shared.collector.shutdown(timeout).await;
         // The time may be up: what is still under way is then pending.
         let _ = tokio::time::timeout_at(end, core.open.drained()).await;

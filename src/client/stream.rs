@@ -10,6 +10,7 @@ use futures_core::stream::BoxStream;
 use tokio::time::{Instant, Sleep};
 
 use super::row::Row;
+use crate::clock::bounded;
 use crate::openai::{AttemptError, head_of};
 use crate::wire::SseReader;
 
@@ -70,18 +71,18 @@ impl MeteredBody {
 
     /// Ends a stream that stays silent. The timer is armed at the first silence, and moved on only when it fires.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<AttemptError> {
-        let since = *self.silent_since.get_or_insert_with(Instant::now);
+        let end = *self.silent_since.get_or_insert_with(Instant::now) + bounded(self.idle);
         loop {
             let timer = self
                 .timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + self.idle)));
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            if Instant::now() >= since + self.idle {
+            if Instant::now() >= end {
                 return Poll::Ready(AttemptError::Silent { after: self.idle });
             }
-            timer.as_mut().reset(since + self.idle);
+            timer.as_mut().reset(end);
         }
     }
 }

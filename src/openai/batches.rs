@@ -15,13 +15,24 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::requests::Requests;
-use super::retry::{Reply, Sender, describe, is_transient, may_have_had_effect, retry_after};
+use super::retry::{
+    AttemptError, Reply, Sender, Step, describe, is_transient, may_have_had_effect, retry_after,
+};
 use crate::batch::{ApiError, BatchApi, Effect, NewBatch};
 use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
 use crate::wire::{BatchView, ErrorView, FileView, Page};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The answer to a request that was sent at once.
+#[derive(Debug)]
+pub(crate) struct SentNow {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    /// Attempts that got no answer and may have been billed.
+    pub(crate) lost: u32,
+}
 
 /// A server's Batch and Files APIs.
 #[derive(Debug, Clone)]
@@ -39,18 +50,26 @@ impl ServerBatches {
     }
 
     /// Sends one request at once, as a batch would have.
-    pub(crate) async fn send_now(
-        &self,
-        endpoint: &Endpoint,
-        body: Bytes,
-    ) -> Result<(StatusCode, Bytes), ApiError> {
+    pub(crate) async fn send_now(&self, endpoint: &Endpoint, body: Bytes) -> Result<SentNow, ApiError> {
         let path = endpoint.as_str().strip_prefix("/v1").unwrap_or(endpoint.as_str());
         let factory = self.requests.factory(Method::POST, path, &[], Some((JSON, body)));
-        match self.send(&factory, true).await? {
-            Reply::Whole(response) => Ok((response.status(), response.into_body())),
-            Reply::Open(_) => Err(protocol(
+        let first = factory.build().await.map_err(|error| transport_error(&error))?;
+        let mut lost = 0;
+        let count = |step| lost += u32::from(step == Step::Lost);
+        let sent = self.sender.send(first, &factory, true, count).await;
+        match sent.map_err(|error| transport_error(&error)) {
+            Ok(Reply::Whole(response)) => Ok(SentNow {
+                status: response.status(),
+                body: response.into_body(),
+                lost,
+            }),
+            Ok(Reply::Open(_)) => Err(protocol(
                 "the server streamed an answer that was not to be streamed".to_owned(),
             )),
+            Err(error) => {
+                lost += u32::from(error.effect != Effect::None);
+                Err(error.with_lost_attempts(lost))
+            }
         }
     }
 
@@ -96,7 +115,7 @@ impl ServerBatches {
             .unwrap_or_default();
         // A refusal has no effect; a gateway's 5xx says nothing about the server behind it.
         let effect = match status.as_u16() {
-            500.. => Effect::Unknown,
+            408 | 500.. => Effect::Unknown,
             _ => Effect::None,
         };
         let error = ApiError::new(kind, effect, format!("the server answered {status}{said}"));
@@ -121,11 +140,15 @@ impl BatchApi for ServerBatches {
 
     async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {
         let body = serde_json::to_vec(batch).map_err(|error| protocol(error.to_string()))?;
-        self.json(
-            self.requests
-                .factory(Method::POST, "/batches", &[], Some((JSON, body.into()))),
-        )
-        .await
+        let batch: BatchView = self
+            .json(
+                self.requests
+                    .factory(Method::POST, "/batches", &[], Some((JSON, body.into()))),
+            )
+            .await?;
+        // A success without an id is some gateway's: the batch may be there all the same.
+        segment(&batch.id)?;
+        Ok(batch)
     }
 
     async fn retrieve(&self, batch_id: &str) -> Result<BatchView, ApiError> {
@@ -148,10 +171,28 @@ impl BatchApi for ServerBatches {
     async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
         let factory = self.get(&format!("/files/{}/content", segment(file_id)?), &[]);
         match self.send(&factory, false).await? {
-            Reply::Open(response) => Ok(response
-                .bytes_stream()
-                .map(|chunk| chunk.map_err(|error| transport_error(&OpenAIError::Reqwest(error))))
-                .boxed()),
+            Reply::Open(response) => {
+                let idle = self.sender.policy.idle_timeout();
+                let chunks = response.bytes_stream();
+                let chunks = futures_util::stream::unfold(chunks, move |mut chunks| async move {
+                    let chunk = match tokio::time::timeout(idle, chunks.next()).await {
+                        Ok(None) => return None,
+                        Ok(Some(chunk)) => {
+                            chunk.map_err(|error| transport_error(&OpenAIError::Reqwest(error)))
+                        }
+                        Err(_) => {
+                            let silent = AttemptError::Silent { after: idle };
+                            Err(ApiError::new(
+                                ErrorKind::Timeout,
+                                Effect::None,
+                                silent.to_string(),
+                            ))
+                        }
+                    };
+                    Some((chunk, chunks))
+                });
+                Ok(chunks.boxed())
+            }
             refused @ Reply::Whole(_) => Err(self.refusal(&refused)),
         }
     }

@@ -14,7 +14,7 @@ use reqwest::ResponseBuilderExt;
 use tokio::time::Instant;
 
 use super::transport::Transport;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Timestamp, bounded};
 use crate::wire::ErrorView;
 
 /// When a request is sent again, and how long to wait for its answer.
@@ -200,7 +200,7 @@ impl Sender {
             }
             _ => Repeat::Freely,
         };
-        let end = Instant::now() + self.policy.total_timeout;
+        let end = Instant::now() + bounded(self.policy.total_timeout);
         let mut sent = 0_u32;
         let mut next = Some(first);
         loop {
@@ -223,7 +223,7 @@ impl Sender {
             let wait = (sent < self.policy.max_attempts.get())
                 .then(|| self.wait_after(&result, repeat, sent))
                 .flatten();
-            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < end) else {
+            let Some(wait) = wait.filter(|wait| Instant::now() + bounded(*wait) < end) else {
                 return result;
             };
             match &result {

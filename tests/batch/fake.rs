@@ -53,7 +53,15 @@ struct World {
     refuse_uploads: usize,
     hide_until_list: usize,
     plan: Option<Plan>,
+    faults: Vec<(&'static str, usize, Fail)>,
     calls: Vec<String>,
+}
+
+/// How a call fails.
+#[derive(Clone, Copy)]
+pub(crate) enum Fail {
+    Status(u16),
+    Panic,
 }
 
 #[derive(Clone, Default)]
@@ -121,6 +129,32 @@ impl FakeApi {
     pub(crate) fn refusing_uploads(self, times: usize) -> Self {
         self.0.lock().unwrap().refuse_uploads = times;
         self
+    }
+
+    /// The next calls of this name fail.
+    pub(crate) fn failing(self, call: &'static str, times: usize, fail: Fail) -> Self {
+        self.0.lock().unwrap().faults.push((call, times, fail));
+        self
+    }
+
+    fn strike(&self, call: &str) -> Result<(), ApiError> {
+        let fail = {
+            let mut world = self.0.lock().unwrap();
+            let waiting = |fault: &&mut (&str, usize, Fail)| fault.0 == call && fault.1 > 0;
+            let fault = world.faults.iter_mut().find(waiting);
+            fault.map(|fault| {
+                fault.1 -= 1;
+                fault.2
+            })
+        };
+        match fail {
+            None => Ok(()),
+            Some(Fail::Panic) => panic!("the {call} panics, as it is to"),
+            Some(Fail::Status(status)) if status >= 500 => {
+                Err(ApiError::new(ErrorKind::Busy, Effect::Unknown, "busy").with_status(status))
+            }
+            Some(Fail::Status(status)) => Err(refused(status)),
+        }
     }
 
     pub(crate) fn batches(&self) -> usize {
@@ -218,6 +252,7 @@ impl World {
 #[async_trait]
 impl BatchApi for FakeApi {
     async fn upload(&self, filename: &str, jsonl: Bytes) -> Result<FileView, ApiError> {
+        self.strike("upload")?;
         let mut world = self.0.lock().unwrap();
         world.calls.push("upload".into());
         if world.refuse_uploads > 0 {
@@ -243,12 +278,14 @@ impl BatchApi for FakeApi {
     }
 
     async fn retrieve(&self, batch_id: &str) -> Result<BatchView, ApiError> {
+        self.strike("retrieve")?;
         let world = self.0.lock().unwrap();
         let index: usize = batch_id.trim_start_matches("batch-").parse().unwrap();
         Ok(world.view(index))
     }
 
     async fn list(&self, after: Option<&str>) -> Result<Page<BatchView>, ApiError> {
+        self.strike("list")?;
         let mut world = self.0.lock().unwrap();
         world.calls.push("list".into());
         world.lists += 1;
@@ -275,6 +312,7 @@ impl BatchApi for FakeApi {
     }
 
     async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
+        self.strike("download")?;
         let world = self.0.lock().unwrap();
         let (kind, index) = file_id.split_once('-').unwrap();
         let end = &world.batches[index.parse::<usize>().unwrap()].end;
@@ -289,6 +327,7 @@ impl BatchApi for FakeApi {
     }
 
     async fn delete_file(&self, file_id: &str) -> Result<(), ApiError> {
+        self.strike("delete")?;
         let mut world = self.0.lock().unwrap();
         world.calls.push("delete".into());
         world
