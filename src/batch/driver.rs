@@ -97,7 +97,7 @@ impl Shared {
             if entry.settled || !entry.slot.is_awaited() || !matches!(entry.rescue, Rescue::NotYet) {
                 continue;
             }
-            tracing::warn!(request_id = %id, "the deadline is near; sent on a faster lane");
+            tracing::debug!(request_id = %id, "the deadline is near; sent on a faster lane");
             entry.rescue = Rescue::Sending(generation);
             rescues.push((entry.item.clone(), lane.clone()));
             state.rescuing += 1;

@@ -108,6 +108,12 @@ impl Books {
             match offer(ledger, entry) {
                 // An entry that contradicts a stored one never will be taken; the stored one stands.
                 Ok(_) | Err(LedgerError::Conflict { .. }) => drop(retained.pop_front()),
+                // Nor will one that cannot be written, which must not keep all others waiting.
+                Err(error @ (LedgerError::TooLong { .. } | LedgerError::Encode { .. })) => {
+                    tracing::error!(target: "thrifty", %error, entry = %entry.id, "an entry is given up");
+                    retained.pop_front();
+                    self.given_up.fetch_add(1, Ordering::Relaxed);
+                }
                 Err(error) => return Err(error),
             }
             self.waiting.store(retained.len(), Ordering::Release);

@@ -33,7 +33,7 @@ impl Reading {
             entry.provider_id = view.id().map(|id| clipped(&id));
         }
         Self {
-            model: view.model_name().map(|model| ModelId::from(&*model)),
+            model: view.model_name().map(|model| named(&model)),
             lane: view.lane().map_err(|_| ()),
             usage: view.usage(),
         }
@@ -43,6 +43,11 @@ impl Reading {
 /// Ids come from a server: a long one is cut.
 pub(super) fn clipped(id: &str) -> Arc<str> {
     wire::beginning(id, 128).into()
+}
+
+/// Names of models come from users and servers: a long one is cut, so that no row grows with it.
+pub(super) fn named(model: &str) -> ModelId {
+    ModelId::from(wire::beginning(model, 256))
 }
 
 /// Books an answer: who served it, what was used, what that cost, what it would have cost as asked.

@@ -14,6 +14,7 @@ use super::call::{Call, Operation};
 use super::core::Core;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
+use super::metering::named;
 use crate::endpoint::Endpoint;
 use crate::lane::Lane;
 use crate::ledger::{Degradation, LedgerEntry};
@@ -118,7 +119,7 @@ impl Plan {
     }
 
     fn read(&mut self, operation: &Operation, body: &[u8], view: &RequestView<'_>) {
-        self.requested = view.model_name().map(|model| ModelId::from(&*model));
+        self.requested = view.model_name().map(|model| named(&model));
         self.model.clone_from(&self.requested);
         self.baseline.clone_from(&self.requested);
         self.streams = view.is_stream();

@@ -61,6 +61,14 @@ pub enum LedgerError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// An entry is longer than a line may be, which is 64 MiB.
+    #[error("an entry of {bytes} bytes is too long for {}", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The length of the entry as a line.
+        bytes: u64,
+    },
     /// An entry could not be written as JSON.
     #[error("the entry could not be written as JSON")]
     Encode {
@@ -87,6 +95,7 @@ impl LedgerError {
             Self::Conflict { .. }
             | Self::NotALedger { .. }
             | Self::NewerFormat { .. }
+            | Self::TooLong { .. }
             | Self::Encode { .. } => ErrorKind::Invalid,
             Self::Full { .. } => ErrorKind::Busy,
             Self::Io { .. } | Self::BadLine { .. } => ErrorKind::Storage,

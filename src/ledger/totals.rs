@@ -137,11 +137,6 @@ impl Totals {
         bounded.then(|| self.cost.saturating_add(self.coverage.open))
     }
 
-    /// Returns how many rows have no baseline, or no exact cost to hold against it.
-    pub const fn not_compared(&self) -> u64 {
-        self.calls.saturating_sub(self.coverage.compared)
-    }
-
     fn compare(&mut self, entry: &LedgerEntry) {
         let (Some(saved), Some(baseline)) = (entry.savings(), entry.baseline) else {
             return;

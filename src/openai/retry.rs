@@ -228,13 +228,13 @@ impl Sender {
             };
             match &result {
                 Ok(reply) => {
-                    tracing::warn!(target: "thrifty", status = reply.status().as_u16(), attempt = sent, ?wait, "retrying");
+                    tracing::debug!(target: "thrifty", status = reply.status().as_u16(), attempt = sent, ?wait, "retrying");
                 }
                 Err(error) => {
                     if may_have_had_effect(error) {
                         tell(Step::Lost);
                     }
-                    tracing::warn!(target: "thrifty", error = %describe(error), attempt = sent, ?wait, "retrying");
+                    tracing::debug!(target: "thrifty", error = %describe(error), attempt = sent, ?wait, "retrying");
                 }
             }
             tokio::time::sleep(wait).await;

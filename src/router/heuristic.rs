@@ -124,7 +124,10 @@ impl Rule {
             When::Feature(feature) => request.attribution().feature() == Some(feature),
             When::Tag(key, value) => request.attribution().tag(key) == Some(value),
             When::Phrase(phrase) => text.is_some_and(|text| text.to_ascii_lowercase().contains(&**phrase)),
-            When::Tools => request.view().tools.is_some(),
+            When::Tools => {
+                let tools = request.view().tools.map(serde_json::value::RawValue::get);
+                tools.is_some_and(|tools| !matches!(tools, "null" | "[]"))
+            }
         }
     }
 }

@@ -41,6 +41,10 @@ pub(crate) enum StorageError {
         line: u64,
         why: &'static str,
     },
+    TooLong {
+        path: PathBuf,
+        bytes: u64,
+    },
 }
 
 /// Names what was tried and the file, for `map_err`.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::storage::StorageError;
 
 /// The longest line that is read, in bytes. It keeps a file without line breaks from filling the memory.
-const LONGEST_LINE: u64 = 64 << 20;
+pub(super) const LONGEST_LINE: u64 = 64 << 20;
 
 /// What the header of a segment says: `{"<key>":<version>, ...}`.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Timestamp;
 use crate::storage::disk::{Disk, DiskFile, Lock};
-use crate::storage::segment::{Format, seal};
+use crate::storage::segment::{Format, LONGEST_LINE, seal};
 use crate::storage::{StorageError, io_error};
 
 static SEGMENTS_OF_THIS_PROCESS: AtomicU64 = AtomicU64::new(0);
@@ -77,6 +77,12 @@ impl SegmentWriter {
     /// After an error nothing of it is in the segment, or the segment [`is_broken`](Self::is_broken).
     pub(crate) fn append(&mut self, object: &mut Vec<u8>) -> Result<(), StorageError> {
         let chain = seal(object, self.chain);
+        if object.len() as u64 >= LONGEST_LINE {
+            return Err(StorageError::TooLong {
+                path: self.path.clone(),
+                bytes: object.len() as u64,
+            });
+        }
         if let Err(error) = self.file.append(object) {
             // A part of the line may be there. If it cannot be cut off, no line may follow it.
             self.broken = self.disk.cut(&self.path, self.bytes).is_err();

@@ -218,3 +218,15 @@ async fn a_server_that_never_answers_ends_in_a_typed_timeout() {
     );
     assert_eq!(row.latency_ms, Some(1_200_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_a_megabyte_makes_no_row_of_a_megabyte() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator).build().unwrap();
+    let name = "é".repeat(500_000);
+    assert!(llm.chat().create(chat(&name, "hi")).await.is_err());
+    assert!(simulator.requests()[0].body.len() > 1_000_000);
+    let row = only_row(&llm).await;
+    let kept = row.requested_model.as_ref().unwrap().as_str();
+    assert!(kept.len() <= 256 && name.starts_with(kept), "{}", kept.len());
+}

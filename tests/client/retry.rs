@@ -240,6 +240,23 @@ async fn all_attempts_together_end_at_the_total_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn timeouts_of_forever_are_no_timeouts() {
+    let simulator = Simulator::new();
+    let retry = RetryPolicy::default()
+        .with_attempt_timeout(Duration::MAX)
+        .with_total_timeout(Duration::MAX)
+        .with_idle_timeout(Duration::MAX);
+    let llm = client_of(&simulator).with_retry(retry).build().unwrap();
+    simulator.inject(Fault::status(503));
+    llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    assert_eq!(only_row(&llm).await.attempts, 2);
+    let stream = llm.chat().create_stream(chat("gpt-4o", "hi")).await.unwrap();
+    let items: Vec<_> = futures_util::StreamExt::collect(stream).await;
+    assert!(items.iter().all(Result::is_ok));
+    assert!(llm.shutdown(Duration::MAX).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_attempt_means_no_retry() {
     let simulator = Simulator::new();
     let retry = RetryPolicy::default().with_max_attempts(NonZeroU32::MIN);

@@ -130,7 +130,11 @@ impl Layout {
     }
 
     pub(super) fn sync_dirs(&self) -> Result<(), StorageError> {
-        let parent = self.root.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let here = |parent: &Path| parent.as_os_str().is_empty();
+        let parent = self
+            .root
+            .parent()
+            .map(|parent| if here(parent) { Path::new(".") } else { parent });
         for dir in parent.into_iter().chain([&*self.root, &*self.segments]) {
             self.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
         }

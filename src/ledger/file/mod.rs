@@ -53,7 +53,7 @@ struct Inner {
     recovery: Recovery,
     state: Mutex<State>,
     /// Held by the one flush that syncs, so that those who wait find their entries synced too.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// How many records are synced.
     synced: AtomicU64,
 }
@@ -102,7 +102,7 @@ impl FileLedger {
             clock,
             recovery,
             state: Mutex::default(),
-            turn: tokio::sync::Mutex::new(()),
+            turn: Arc::default(),
             synced: AtomicU64::new(0),
         })))
     }
@@ -146,16 +146,20 @@ impl CostLedger for FileLedger {
 
     async fn flush(&self) -> Result<(), LedgerError> {
         let wanted = self.0.state().recorded;
-        let turn = self.0.turn.lock().await;
+        let turn = Arc::clone(&self.0.turn).lock_owned().await;
         // While this one waited for its turn, another may have synced its entries.
         let poisoned = self.0.state().poisoned.is_some();
         if self.0.synced.load(Ordering::Acquire) >= wanted && !poisoned {
             return Ok(());
         }
         let inner = Arc::clone(&self.0);
-        let result = off_thread(move || inner.sync()).await?;
-        drop(turn);
-        result
+        // The turn goes with the work, which runs on if this future is dropped.
+        off_thread(move || {
+            let result = inner.sync();
+            drop(turn);
+            result
+        })
+        .await?
     }
 
     async fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
@@ -278,6 +282,7 @@ impl From<StorageError> for LedgerError {
             StorageError::Foreign { path, why } => Self::NotALedger { path, why },
             StorageError::Newer { path, found, known } => Self::NewerFormat { path, found, known },
             StorageError::BadLine { path, line, why } => Self::BadLine { path, line, why },
+            StorageError::TooLong { path, bytes } => Self::TooLong { path, bytes },
         }
     }
 }

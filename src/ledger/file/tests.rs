@@ -315,3 +315,17 @@ fn only_the_owner_can_read_it() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&root), mode(&only_segment(&root))), (0o700, 0o600));
 }
+
+#[tokio::test]
+async fn an_entry_that_could_not_be_read_again_is_refused_and_the_next_one_is_not() {
+    let dir = TempDir::new().unwrap();
+    let ledger = FileLedger::open(dir.path()).unwrap();
+    let mut long = LedgerEntry::clone(&entry(1));
+    long.reason = Some("x".repeat(64 << 20).into());
+    let error = ledger.record(&Arc::new(long)).unwrap_err();
+    assert!(matches!(error, LedgerError::TooLong { .. }), "{error}");
+    ledger.record(&entry(2)).unwrap();
+    assert_eq!(total(&ledger).await.calls, 1);
+    drop(ledger);
+    assert_eq!(total(&FileLedger::open(dir.path()).unwrap()).await.calls, 1);
+}
