@@ -288,6 +288,12 @@ fn a_request_that_a_model_cannot_serve_goes_to_the_other_tier() {
 
     let thinking = HeuristicRouter::new(MINI, "o3").with_rule(Rule::tools(Tier::Strong));
     let mut tools = json!({"model": AUTO, "tools": [], "messages": [{"role": "user", "content": "Hi"}]});
+    assert_eq!(
+        model(&route(&thinking, &tools)),
+        Some(MINI),
+        "an empty list is no tools"
+    );
+    tools["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
     assert_eq!(model(&route(&thinking, &tools)), Some("o3"));
     tools["temperature"] = json!(0.2);
     let routed = route(&thinking, &tools);
