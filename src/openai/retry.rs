@@ -27,7 +27,7 @@ use crate::wire::ErrorView;
 /// - 4 attempts in all
 /// - full jitter: a random wait up to 0.5 s, doubled at each attempt, capped at 8 s
 /// - `retry-after-ms`, or `Retry-After` in seconds or as a date, is obeyed up to 60 s; a longer one ends the retries
-/// - 600 s for an attempt: until the whole answer has come, or the headers of a streamed one
+/// - 600 s for an attempt: until the whole answer has come, or the headers of one that is streamed or not metered
 /// - 1,200 s for all attempts together
 /// - 300 s without a byte end a stream
 ///
