@@ -15,7 +15,10 @@ use crate::endpoint::Endpoint;
 use crate::usage::Usage;
 use crate::wire;
 
-const FINGERPRINT: &str = "fp_7d1ef70c3a";
+/// The older models tell none.
+fn fingerprint(model: &str) -> Option<&'static str> {
+    (!model.starts_with("gpt-3.5")).then_some("fp_7d1ef70c3a")
+}
 
 /// More choices than this are refused, as by the real API.
 const MAX_CHOICES: u64 = 128;
@@ -29,7 +32,7 @@ struct Completion<'a> {
     choices: Vec<Choice<'a>>,
     usage: ChatUsage,
     service_tier: &'static str,
-    system_fingerprint: &'static str,
+    system_fingerprint: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -179,7 +182,7 @@ impl Simulator {
             choices: drafts.iter().enumerate().map(choice).collect(),
             usage: usage.into(),
             service_tier: ask.tier,
-            system_fingerprint: FINGERPRINT,
+            system_fingerprint: fingerprint(&ask.model),
         }
     }
 
@@ -187,10 +190,11 @@ impl Simulator {
     fn chunks(&self, ask: &Ask<'_>, id: &str, drafts: &[Draft], usage: Usage) -> Vec<Bytes> {
         let head = format!(
             "data: {{\"id\":\"{id}\",\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{},\
-             \"service_tier\":\"{}\",\"system_fingerprint\":\"{FINGERPRINT}\",\"choices\":",
+             \"service_tier\":\"{}\",\"system_fingerprint\":{},\"choices\":",
             self.core.now(),
             json!(models::served(&ask.model)),
             ask.tier,
+            json!(fingerprint(&ask.model)),
         );
         let includes_usage = ask.view.includes_usage();
         let tail = if includes_usage {

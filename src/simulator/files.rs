@@ -37,10 +37,10 @@ impl Store {
 }
 
 impl File {
-    fn describe(&self) -> Value {
+    fn describe(&self, expires_at: Option<i64>) -> Value {
         json!({
             "object": "file", "id": self.id, "purpose": self.purpose, "filename": self.name,
-            "bytes": self.content.len(), "created_at": self.created_at, "expires_at": self.expires_at,
+            "bytes": self.content.len(), "created_at": self.created_at, "expires_at": expires_at,
             "status": "processed", "status_details": null,
         })
     }
@@ -73,7 +73,9 @@ impl Simulator {
             created_at: now,
             content: upload.content.clone(),
         };
-        let answer = file.describe();
+        // The real API names an expiry of its own choice only when it is asked again.
+        let named = file.expires_at.filter(|_| seconds.is_some());
+        let answer = file.describe(named);
         self.store().files.push(file);
         Ok(Outgoing::json(&answer))
     }
@@ -86,14 +88,16 @@ impl Simulator {
         if request.parameter("order").as_deref() != Some("asc") {
             files.reverse();
         }
-        let all = files.iter().map(|file| (file.id.as_str(), file.describe()));
+        let all = files
+            .iter()
+            .map(|file| (file.id.as_str(), file.describe(file.expires_at)));
         page(request, all.collect(), 10_000)
     }
 
     pub(super) fn retrieve_file(&self, id: &str) -> Result<Outgoing, Refusal> {
         let store = self.store();
         let file = store.file(id).ok_or_else(|| no_file(id))?;
-        Ok(Outgoing::json(&file.describe()))
+        Ok(Outgoing::json(&file.describe(file.expires_at)))
     }
 
     pub(super) fn delete_file(&self, id: &str) -> Result<Outgoing, Refusal> {

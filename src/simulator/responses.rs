@@ -142,7 +142,9 @@ impl Answer {
         let reason = self.draft.is_cut.then(|| json!({"reason": "max_output_tokens"}));
         let usage = json!({
             "input_tokens": self.usage.input_tokens,
-            "input_tokens_details": {"cached_tokens": self.usage.cache_read_tokens},
+            "input_tokens_details": {
+                "cached_tokens": self.usage.cache_read_tokens, "cache_write_tokens": self.usage.cache_write_tokens,
+            },
             "output_tokens": self.usage.output_tokens,
             "output_tokens_details": {"reasoning_tokens": self.usage.reasoning_tokens},
             "total_tokens": self.usage.input_tokens + self.usage.output_tokens,

@@ -1,6 +1,7 @@
 //! Stories: async-openai's own typed calls against the simulator, in process and over TCP.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "helpers of tests fail as tests do"
 )]
@@ -24,6 +25,9 @@ use thrifty::{Endpoint, Lane};
 
 mod batches;
 mod faults;
+mod raw;
+mod recordings;
+mod shapes;
 
 use self::batches::{line, submit};
 

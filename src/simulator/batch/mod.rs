@@ -48,6 +48,8 @@ pub(super) struct Batch {
     tokens: u64,
     ran: usize,
     completed: usize,
+    /// Lines that are in no file.
+    missing: usize,
     /// The lines of the output file.
     output: Vec<String>,
     /// The lines of the error file.
@@ -122,6 +124,7 @@ impl Batch {
             tokens: 0,
             ran: 0,
             completed: 0,
+            missing: 0,
             output: Vec::new(),
             failed: Vec::new(),
             fault,
@@ -166,8 +169,8 @@ impl Batch {
         };
         let is_validated = at(Status::InProgress).is_some();
         let usage = &self.usage;
-        json!({
-            "id": self.id, "object": "batch", "endpoint": self.endpoint.as_str(), "model": self.model,
+        let mut batch = json!({
+            "id": self.id, "object": "batch", "endpoint": self.endpoint.as_str(),
             "errors": errors, "input_file_id": self.input_file, "completion_window": "24h",
             "status": self.status().as_str(),
             "output_file_id": output_file, "error_file_id": error_file,
@@ -178,7 +181,7 @@ impl Batch {
             "cancelling_at": at(Status::Cancelling), "cancelled_at": at(Status::Cancelled),
             "request_counts": {
                 "total": if is_validated { self.lines.len() } else { 0 },
-                "completed": self.completed, "failed": self.failed.len(),
+                "completed": self.completed, "failed": self.failed.len() + self.missing,
             },
             "usage": {
                 "input_tokens": usage.input_tokens,
@@ -188,7 +191,12 @@ impl Batch {
                 "total_tokens": usage.input_tokens + usage.output_tokens,
             },
             "metadata": self.metadata,
-        })
+        });
+        // Nobody knows it before the validation.
+        if let (Some(members), Some(model)) = (batch.as_object_mut(), &self.model) {
+            members.insert("model".to_owned(), json!(model));
+        }
+        batch
     }
 
     fn shows_files(&self, now: Duration) -> bool {

@@ -53,7 +53,11 @@ impl Batch {
                 self.failed.push(text);
                 continue;
             }
-            self.completed += 1;
+            if fault == Some(&LineFault::Missing) {
+                self.missing += 1;
+            } else {
+                self.completed += 1;
+            }
             if let Some(UsageReading::Read(usage)) = ResponseView::read(&answer).map(|view| view.usage()) {
                 self.usage = add(self.usage, usage);
             }

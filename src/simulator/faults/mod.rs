@@ -52,7 +52,7 @@ pub enum LineFault {
     Status(u16),
     /// It is not run, and its answer has the status 0, as was seen on the real API.
     StatusZero,
-    /// It is run and billed, but in no file.
+    /// It is run and billed, but in no file, and counted as failed, as was recorded of the real API.
     Missing,
     /// It is run and billed once, and there twice.
     Twice,
