@@ -17,6 +17,14 @@
 //!   `temperature` other than 1.
 //! - If tools are offered and may be called, one is called, unless the last message brings a tool's result.
 //! - `service_tier` is served as asked; `auto` and none are served as `default`.
+//! - A batch is validated after a tenth of its delay, not when it is created, and one bad line fails all of it. Its lines
+//!   run from then until nine tenths; its files, in an order of the seed's, are there at the end.
+//! - A batch whose last line has not run within its window expires; one that is cancelled ends within ten minutes. Both
+//!   deliver and bill what had run.
+//! - Files of batches are kept for 30 days. 2,000 batches can be created in an hour.
+//!
+//! What goes wrong is scripted with [`Fault`]; what was asked and billed is read from [`Simulator::requests`] and
+//! [`Simulator::book`].
 //!
 //! # Examples
 //! ```
