@@ -24,6 +24,8 @@ pub(super) struct Ask<'a> {
     /// The tier that the answer says it was served in.
     pub(super) tier: &'static str,
     pub(super) input_tokens: u64,
+    /// Those of the input that are audio.
+    pub(super) audio_tokens: u64,
     pub(super) cached_tokens: u64,
     /// What the text is derived from: the prompt and the shape asked for, not how the answer is delivered.
     seed: u64,
@@ -77,7 +79,8 @@ impl Simulator {
             raw(view.instructions),
             raw(view.messages.or(view.input)),
         ];
-        let input_tokens = self.core.counter.count_request(&endpoint, view).tokens;
+        let audio_tokens = view.messages.or(view.input).map_or(0, audio_tokens);
+        let input_tokens = self.core.counter.count_request(&endpoint, view).tokens + audio_tokens;
         let served = models::served(&model);
         let cached_tokens = if in_batch {
             0
@@ -99,6 +102,7 @@ impl Simulator {
             lane,
             tier,
             input_tokens,
+            audio_tokens,
             cached_tokens,
             seed,
         })
@@ -163,6 +167,7 @@ impl Simulator {
             drafts.iter().map(|draft| draft.output_tokens).sum(),
         );
         usage.cache_read_tokens = ask.cached_tokens;
+        usage.audio_input_tokens = ask.audio_tokens;
         usage.reasoning_tokens = drafts.iter().map(|draft| draft.reasoning_tokens).sum();
         self.core.charge(Charge {
             id: id.to_owned(),
@@ -174,6 +179,28 @@ impl Simulator {
         });
         usage
     }
+}
+
+/// Counts the tokens of the audio in messages: one for 100 ms of 16-bit samples at 16 kHz.
+fn audio_tokens(messages: &RawValue) -> u64 {
+    const BYTES_A_TOKEN: u64 = 3_200;
+    if memchr::memmem::find(messages.get().as_bytes(), b"input_audio").is_none() {
+        return 0;
+    }
+    let mut open: Vec<Value> = serde_json::from_str(messages.get()).unwrap_or_default();
+    let mut tokens = 0;
+    while let Some(value) = open.pop() {
+        if let Some(data) = value.pointer("/input_audio/data").and_then(Value::as_str) {
+            let bytes = data.trim_end_matches('=').len() as u64 * 3 / 4;
+            tokens += bytes.div_ceil(BYTES_A_TOKEN);
+        }
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(members) => open.extend(members.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+    tokens
 }
 
 /// Reads a body, or refuses it in the real API's words.

@@ -74,11 +74,12 @@ impl Book {
     }
 }
 
-/// Adds what the simulator meters; it knows no audio and writes no cache.
+/// Adds what the simulator meters; it speaks no audio and writes no cache.
 pub(super) fn add(mut sum: Usage, more: Usage) -> Usage {
     sum.input_tokens += more.input_tokens;
     sum.output_tokens += more.output_tokens;
     sum.cache_read_tokens += more.cache_read_tokens;
     sum.reasoning_tokens += more.reasoning_tokens;
+    sum.audio_input_tokens += more.audio_input_tokens;
     sum
 }

@@ -284,3 +284,21 @@ async fn whole_batches_go_wrong_in_every_way() -> Result {
     assert_eq!(content(&simulator, early.output_file_id.as_ref()).await.len(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_stream_with_an_event_that_is_no_json_is_an_error_and_billed() -> Result {
+    let simulator = Simulator::new();
+    simulator.inject(Fault::garble_stream_after(2));
+    let stream = simulator
+        .client()
+        .chat()
+        .create_stream(ask("gpt-4o", "hi"))
+        .await?;
+    let items: Vec<_> = stream.collect().await;
+    assert!(
+        items[0].is_ok() && items[1].is_ok() && items[2].is_err(),
+        "{items:?}"
+    );
+    assert_eq!(simulator.book().charges().len(), 1);
+    Ok(())
+}

@@ -528,3 +528,21 @@ async fn what_was_asked_for_and_how_many_at_once_can_be_asserted() -> Result {
     assert_eq!(simulator.requests()[0].model().as_deref(), Some("gpt-4o"));
     Ok(())
 }
+
+#[tokio::test]
+async fn audio_is_metered_by_its_length() -> Result {
+    let simulator = Simulator::builder().with_models(["gpt-4o-audio-preview"]).build();
+    // 32,000 bytes: one second.
+    let part =
+        json!({"type": "input_audio", "input_audio": {"data": "A".repeat(42_664) + "AA==", "format": "wav"}});
+    let request = ask_with(
+        "gpt-4o-audio-preview",
+        &json!({"messages": [{"role": "user", "content": [part]}]}),
+    );
+    let usage = simulator.client().chat().create(request).await?.usage.unwrap();
+    assert_eq!(usage.prompt_tokens_details.unwrap().audio_tokens, Some(10));
+    let billed = simulator.book().total();
+    assert_eq!(billed.audio_input_tokens, 10);
+    assert!(billed.input_tokens > 10);
+    Ok(())
+}

@@ -77,6 +77,8 @@ fn chats() -> Vec<Value> {
     let image = json!([{"role": "user", "content": [
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}}]}]);
+    let audio = json!([{"role": "user", "content": [
+        {"type": "input_audio", "input_audio": {"data": "AAAA".repeat(4_000), "format": "wav"}}]}]);
     let chats = [
         json!({}),
         json!({"n": 2}),
@@ -84,6 +86,7 @@ fn chats() -> Vec<Value> {
         json!({"response_format": schema}),
         json!({"max_completion_tokens": 5}),
         json!({"messages": image}),
+        json!({"messages": audio}),
         json!({"model": "o3"}),
         json!({"model": "gpt-3.5-turbo"}),
         json!({"service_tier": "flex"}),
@@ -120,6 +123,33 @@ async fn chats_are_as_described_plain_and_streamed() {
             for event in events {
                 assert_is("CreateChatCompletionStreamResponse", &event);
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_filtered_answers_are_as_described_plain_and_streamed() {
+    let simulator = Simulator::new();
+    let chat = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]});
+    let mut streamed = chat.clone();
+    streamed["stream"] = json!(true);
+    for fault in [Fault::refusal(), Fault::finish_reason("content_filter")] {
+        simulator.inject(fault.times(2));
+        let (_, answer) = post(&simulator, "/v1/chat/completions", &chat).await;
+        let answer = parsed(&answer);
+        assert_is("CreateChatCompletionResponse", &answer);
+        let refused = answer["choices"][0]["message"]["refusal"].is_string();
+        let filtered = answer["choices"][0]["finish_reason"] == "content_filter";
+        assert!(refused != filtered, "{answer}");
+        let (_, stream) = post(&simulator, "/v1/chat/completions", &streamed).await;
+        let events = events(&stream);
+        let told = |event: &Value| {
+            let choice = &event["choices"][0];
+            choice["delta"]["refusal"].is_string() || choice["finish_reason"] == "content_filter"
+        };
+        assert!(events.iter().any(told), "{stream}");
+        for event in events {
+            assert_is("CreateChatCompletionStreamResponse", &event);
         }
     }
 }

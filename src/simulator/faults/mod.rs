@@ -1,5 +1,6 @@
 //! Bad days, by script or by chance: each fault strikes requests, lines of batches, or batches.
 
+mod effect;
 mod strike;
 
 use std::fmt;
@@ -10,8 +11,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-
-use super::exchange::{Outgoing, Payload, Reply};
 
 pub(super) use self::strike::{Faults, Target};
 
@@ -91,6 +90,7 @@ enum Action {
     Delay(Duration),
     TruncateBody,
     CutStream(usize),
+    GarbleStream(usize),
     Body(Bytes),
     Change(Arc<dyn Fn(&mut Value) + Send + Sync>),
     Line(LineFault),
@@ -107,6 +107,7 @@ impl fmt::Debug for Action {
             Self::Delay(delay) => write!(f, "Delay({delay:?})"),
             Self::TruncateBody => f.write_str("TruncateBody"),
             Self::CutStream(events) => write!(f, "CutStream({events})"),
+            Self::GarbleStream(events) => write!(f, "GarbleStream({events})"),
             Self::Body(body) => write!(f, "Body({} bytes)", body.len()),
             Self::Change(_) => f.write_str("Change"),
             Self::Line(fault) => fault.fmt(f),
@@ -207,6 +208,39 @@ impl Fault {
         Self::new(Action::CutStream(events))
     }
 
+    /// Makes the event after so many of a stream one that is not JSON; the others stay as they are.
+    pub fn garble_stream_after(events: usize) -> Self {
+        Self::new(Action::GarbleStream(events))
+    }
+
+    /// Lets the model of a chat refuse, plain or streamed: the text of the answer becomes its `refusal`.
+    pub fn refusal() -> Self {
+        Self::change(|answer| {
+            for choice in choices(answer) {
+                for part in ["message", "delta"] {
+                    let Some(part) = choice.get_mut(part).and_then(Value::as_object_mut) else {
+                        continue;
+                    };
+                    if let Some(text) = part.get("content").filter(|text| text.is_string()).cloned() {
+                        part.insert("refusal".to_owned(), text);
+                        part.insert("content".to_owned(), Value::Null);
+                    }
+                }
+            }
+        })
+    }
+
+    /// Ends the choices of a chat, plain or streamed, for this reason, such as `content_filter`.
+    pub fn finish_reason(reason: &'static str) -> Self {
+        Self::change(move |answer| {
+            for choice in choices(answer) {
+                if let Some(ended) = choice.get_mut("finish_reason").filter(|ended| ended.is_string()) {
+                    *ended = json!(reason);
+                }
+            }
+        })
+    }
+
     /// Puts these bytes in the place of the answer's body, which keeps its status and headers.
     pub fn body(body: impl Into<Bytes>) -> Self {
         Self::new(Action::Body(body.into()))
@@ -293,68 +327,6 @@ impl Fault {
         self.times = usize::MAX;
         self
     }
-
-    /// Returns what happens instead of the effect, if this fault comes before it.
-    pub(super) fn before(&self) -> Option<Reply> {
-        match &self.action {
-            Action::ResetBefore => Some(Reply::Refused),
-            Action::Status {
-                status,
-                body,
-                after: false,
-            } => Some(self.refusal(*status, body)),
-            _ => None,
-        }
-    }
-
-    /// Returns what becomes of the answer, if this fault comes after the effect.
-    pub(super) fn after(&self, answer: Outgoing) -> Reply {
-        let mut answer = self.with_headers_on(answer);
-        match &self.action {
-            Action::ResetBefore | Action::Line(_) | Action::Batch(_) => {}
-            Action::Status { status, body, .. } => return self.refusal(*status, body),
-            Action::ResetAfter => return Reply::Reset,
-            Action::Hang => return Reply::Hang,
-            Action::Delay(delay) => answer.delay = *delay,
-            Action::Body(bytes) => answer.body = Payload::Whole(bytes.clone()),
-            Action::Change(change) => answer.body = changed(answer.body, &**change),
-            Action::TruncateBody => answer.body = Payload::Broken(first_half(answer.body)),
-            Action::CutStream(events) => {
-                let pieces = match answer.body {
-                    Payload::Whole(_) => Vec::new(),
-                    Payload::Pieces(pieces) | Payload::Broken(pieces) => pieces,
-                };
-                answer.body = Payload::Broken(pieces.into_iter().take(*events).collect());
-            }
-        }
-        Reply::Answer(answer)
-    }
-
-    fn refusal(&self, status: StatusCode, body: &Bytes) -> Reply {
-        let answer = Outgoing::new("application/json", Payload::Whole(body.clone())).with_status(status);
-        Reply::Answer(self.with_headers_on(answer))
-    }
-
-    /// Returns what becomes of a line of a batch.
-    pub(super) fn of_line(&self) -> Option<&LineFault> {
-        match &self.action {
-            Action::Line(fault) => Some(fault),
-            _ => None,
-        }
-    }
-
-    /// Returns what becomes of a batch.
-    pub(super) fn of_batch(&self) -> Option<&BatchFault> {
-        match &self.action {
-            Action::Batch(fault) => Some(fault),
-            _ => None,
-        }
-    }
-
-    fn with_headers_on(&self, mut answer: Outgoing) -> Outgoing {
-        answer.headers.extend(self.headers.clone());
-        answer
-    }
 }
 
 /// The body of an error, as the real API writes it for a status.
@@ -390,38 +362,7 @@ fn error_body(message: &str, kind: &str, code: Option<&str>) -> Bytes {
     error.to_string().into()
 }
 
-fn first_half(body: Payload) -> Vec<Bytes> {
-    let pieces = match body {
-        Payload::Whole(bytes) => vec![bytes],
-        Payload::Pieces(pieces) | Payload::Broken(pieces) => pieces,
-    };
-    let mut left = pieces.iter().map(Bytes::len).sum::<usize>() / 2;
-    let mut kept = Vec::new();
-    for mut piece in pieces {
-        piece.truncate(left);
-        left -= piece.len();
-        if piece.is_empty() {
-            break;
-        }
-        kept.push(piece);
-    }
-    kept
-}
-
-/// Changes JSON, whole or in the events of a stream.
-fn changed(body: Payload, change: &(dyn Fn(&mut Value) + Send + Sync)) -> Payload {
-    let json = |bytes: &[u8]| {
-        let mut value = serde_json::from_slice(bytes).ok()?;
-        change(&mut value);
-        Some(value.to_string())
-    };
-    let event = |piece: Bytes| {
-        let data = piece.strip_prefix(b"data: ").and_then(&json);
-        data.map_or(piece, |data| format!("data: {data}\n\n").into())
-    };
-    match body {
-        Payload::Whole(bytes) => Payload::Whole(json(&bytes).map_or(bytes, Bytes::from)),
-        Payload::Pieces(pieces) => Payload::Pieces(pieces.into_iter().map(event).collect()),
-        Payload::Broken(pieces) => Payload::Broken(pieces.into_iter().map(event).collect()),
-    }
+fn choices(answer: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let choices = answer.get_mut("choices").and_then(Value::as_array_mut);
+    choices.into_iter().flatten()
 }
