@@ -348,3 +348,55 @@ async fn a_batch_that_is_too_slow_is_overtaken_before_the_deadline_and_both_are_
     let receipt = tracked.receipt().await.unwrap();
     assert_eq!(receipt.cost(), Some(Usd::from_pico(charged).into()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_whose_answer_is_worthless_never_makes_a_second_batch() {
+    for fault in [
+        Fault::status(408).after_effect(),
+        Fault::status(500).after_effect(),
+        Fault::status(503).after_effect(),
+        Fault::body("{}"),
+        Fault::body("<html>"),
+        Fault::connection_reset_after(),
+        Fault::truncate_body(),
+        Fault::hang(),
+    ] {
+        let simulator = Simulator::new();
+        let told = format!("{fault:?}");
+        simulator.inject(fault.on("/batches"));
+        let llm = client_of(&simulator).build().unwrap();
+        let answer = llm.within(DAY).chat().create(chat("gpt-4o", "hi")).await;
+        assert!(answer.is_ok(), "{told} {answer:?}");
+        assert_eq!(posts(&simulator, "/v1/batches"), 1, "{told}");
+        assert_eq!(simulator.book().charges().len(), 1, "{told}");
+        assert_eq!(only_row(&llm).await.lane, Lane::Batch, "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_of_31_years_that_a_server_asks_for_is_no_reason_to_wait_a_day() {
+    let simulator = Simulator::new();
+    let busy = Fault::status(503).with_retry_after("999999999");
+    simulator.inject(busy.on("/files").times(3));
+    let llm = client_of(&simulator).build().unwrap();
+    let begun = tokio::time::Instant::now();
+    llm.within(DAY).chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(600),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_stalls_is_begun_again() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator).build().unwrap();
+    simulator.inject(Fault::hang().on("/content"));
+    simulator.inject(Fault::truncate_body().on("/content"));
+    llm.within(DAY).chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    let downloads = simulator.requests();
+    let downloads = downloads.iter().filter(|seen| seen.path.ends_with("/content"));
+    assert!(downloads.count() >= 3);
+    assert_eq!(simulator.book().charges().len(), 1);
+}
