@@ -761,3 +761,41 @@ async fn a_full_disk_is_an_error_of_the_enqueue_and_nothing_is_kept() {
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(collector.pending().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_waited_for_at_its_deadline_is_rescued_once_somebody_does() {
+    let (_, _, direct, clock, collector) = hurried(false);
+    let handle = collector
+        .enqueue(&ask(1))
+        .deadline(in_an_hour(&clock))
+        .await
+        .unwrap();
+    let id = handle.id();
+    drop(handle);
+    let nearly = Duration::from_secs(3_600 - 60);
+    tokio::time::sleep(nearly).await;
+    clock.advance(nearly);
+    assert!(direct.sent.lock().unwrap().is_empty());
+    let handle = collector.attach(id).await.unwrap().unwrap();
+    let begun = tokio::time::Instant::now();
+    assert!(handle.await.is_ok());
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(direct.sent.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_was_overtaken_and_never_reports_is_in_the_books() {
+    let (api, books, _, clock, collector) = hurried(false);
+    let _ = api.clone().failing("retrieve", usize::MAX, Fail::Status(404));
+    let handle = collector
+        .enqueue(&ask(1))
+        .deadline(in_an_hour(&clock))
+        .await
+        .unwrap();
+    let id = handle.id();
+    tokio::time::sleep(Duration::from_secs(3_600 - 601)).await;
+    collector.flush().await.unwrap();
+    assert!(handle.await.is_ok());
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(books.told(), [(id, true, false, false), (id, false, true, true)]);
+}
