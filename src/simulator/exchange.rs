@@ -75,8 +75,17 @@ pub(super) enum Payload {
     Whole(Bytes),
     /// Sent piece by piece, without a length.
     Pieces(Vec<Bytes>),
-    /// Sent piece by piece, and then the connection is lost.
-    Broken(Vec<Bytes>),
+    /// Sent piece by piece, and not to its end.
+    Broken(Vec<Bytes>, Break),
+}
+
+/// How a body stops before its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Break {
+    /// The connection is lost.
+    Reset,
+    /// Nothing comes any more.
+    Silence,
 }
 
 impl Outgoing {

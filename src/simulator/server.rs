@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{StreamExt, TryStreamExt};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::Simulator;
 use super::exchange::{Incoming, Outgoing, Payload, Reply};
-use super::service::{delayed, pause, reset};
+use super::service::{broken, delayed, pause, reset};
 
 /// A [`Simulator`] that listens on loopback, until this is dropped.
 #[derive(Debug)]
@@ -119,8 +119,8 @@ fn write(simulator: &Simulator, answer: Outgoing) -> http::Response<BoxBody<Byte
         Payload::Pieces(pieces) => {
             BodyExt::boxed(StreamBody::new(delayed(pieces, delay).map_ok(Frame::data)))
         }
-        Payload::Broken(pieces) => {
-            let broken = delayed(pieces, delay).chain(stream::iter([Err(reset())]));
+        Payload::Broken(pieces, how) => {
+            let broken = delayed(pieces, delay).chain(broken(how));
             BodyExt::boxed(StreamBody::new(broken.map_ok(Frame::data)))
         }
     };

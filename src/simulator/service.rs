@@ -14,7 +14,7 @@ use reqwest::{Body, Request, Response};
 use tower::Service;
 
 use super::Simulator;
-use super::exchange::{Incoming, Outgoing, Payload, Reply};
+use super::exchange::{Break, Incoming, Outgoing, Payload, Reply};
 
 /// A [`Simulator`] as a service that takes async-openai's requests without a socket.
 ///
@@ -92,14 +92,20 @@ fn respond(answer: Outgoing, chunk_delay: Duration) -> Response {
     let body = match answer.body {
         Payload::Whole(bytes) => Body::from(bytes),
         Payload::Pieces(pieces) => Body::wrap_stream(delayed(pieces, chunk_delay)),
-        Payload::Broken(pieces) => {
-            Body::wrap_stream(delayed(pieces, chunk_delay).chain(stream::iter([Err(reset())])))
-        }
+        Payload::Broken(pieces, how) => Body::wrap_stream(delayed(pieces, chunk_delay).chain(broken(how))),
     };
     let mut response = http::Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     response.into()
+}
+
+/// What comes after the last piece of a body that is broken.
+pub(super) fn broken(how: Break) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    match how {
+        Break::Reset => stream::iter([Err(reset())]).left_stream(),
+        Break::Silence => stream::pending().right_stream(),
+    }
 }
 
 /// Brings the pieces one after the other.

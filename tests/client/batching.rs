@@ -393,10 +393,11 @@ async fn a_download_that_stalls_is_begun_again() {
     let simulator = Simulator::new();
     let llm = client_of(&simulator).build().unwrap();
     simulator.inject(Fault::hang().on("/content"));
+    simulator.inject(Fault::stall_body().on("/content"));
     simulator.inject(Fault::truncate_body().on("/content"));
     llm.within(DAY).chat().create(chat("gpt-4o", "hi")).await.unwrap();
     let downloads = simulator.requests();
     let downloads = downloads.iter().filter(|seen| seen.path.ends_with("/content"));
-    assert!(downloads.count() >= 3);
+    assert!(downloads.count() >= 4);
     assert_eq!(simulator.book().charges().len(), 1);
 }

@@ -81,7 +81,7 @@ impl Batch {
         let answer = answer.unwrap_or_else(Outgoing::from);
         match answer.body {
             Payload::Whole(bytes) => Some((answer.status.as_u16(), bytes)),
-            Payload::Pieces(_) | Payload::Broken(_) => None,
+            Payload::Pieces(_) | Payload::Broken(..) => None,
         }
     }
 

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::{Action, BatchFault, Fault, LineFault};
-use crate::simulator::exchange::{Outgoing, Payload, Reply};
+use crate::simulator::exchange::{Break, Outgoing, Payload, Reply};
 
 impl Fault {
     /// Returns what happens instead of the effect, if this fault comes before it.
@@ -32,7 +32,7 @@ impl Fault {
             Action::Delay(delay) => answer.delay = *delay,
             Action::Body(bytes) => answer.body = Payload::Whole(bytes.clone()),
             Action::Change(change) => answer.body = changed(answer.body, &**change),
-            Action::TruncateBody => answer.body = Payload::Broken(first_half(answer.body)),
+            Action::BreakBody(how) => answer.body = Payload::Broken(first_half(answer.body), *how),
             Action::GarbleStream(events) => {
                 if let Payload::Pieces(pieces) = &mut answer.body
                     && let Some(piece) = pieces.get_mut(*events)
@@ -43,9 +43,9 @@ impl Fault {
             Action::CutStream(events) => {
                 let pieces = match answer.body {
                     Payload::Whole(_) => Vec::new(),
-                    Payload::Pieces(pieces) | Payload::Broken(pieces) => pieces,
+                    Payload::Pieces(pieces) | Payload::Broken(pieces, _) => pieces,
                 };
-                answer.body = Payload::Broken(pieces.into_iter().take(*events).collect());
+                answer.body = Payload::Broken(pieces.into_iter().take(*events).collect(), Break::Reset);
             }
         }
         Reply::Answer(answer)
@@ -81,7 +81,7 @@ impl Fault {
 fn first_half(body: Payload) -> Vec<Bytes> {
     let pieces = match body {
         Payload::Whole(bytes) => vec![bytes],
-        Payload::Pieces(pieces) | Payload::Broken(pieces) => pieces,
+        Payload::Pieces(pieces) | Payload::Broken(pieces, _) => pieces,
     };
     let mut left = pieces.iter().map(Bytes::len).sum::<usize>() / 2;
     let mut kept = Vec::new();
@@ -110,6 +110,6 @@ fn changed(body: Payload, change: &(dyn Fn(&mut Value) + Send + Sync)) -> Payloa
     match body {
         Payload::Whole(bytes) => Payload::Whole(json(&bytes).map_or(bytes, Bytes::from)),
         Payload::Pieces(pieces) => Payload::Pieces(pieces.into_iter().map(event).collect()),
-        Payload::Broken(pieces) => Payload::Broken(pieces.into_iter().map(event).collect()),
+        Payload::Broken(pieces, how) => Payload::Broken(pieces.into_iter().map(event).collect(), how),
     }
 }

@@ -12,6 +12,8 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+use super::exchange::Break;
+
 pub(super) use self::strike::{Faults, Target};
 
 /// Something that goes wrong for the next matching request.
@@ -88,7 +90,7 @@ enum Action {
     ResetAfter,
     Hang,
     Delay(Duration),
-    TruncateBody,
+    BreakBody(Break),
     CutStream(usize),
     GarbleStream(usize),
     Body(Bytes),
@@ -105,7 +107,7 @@ impl fmt::Debug for Action {
             Self::ResetAfter => f.write_str("ResetAfter"),
             Self::Hang => f.write_str("Hang"),
             Self::Delay(delay) => write!(f, "Delay({delay:?})"),
-            Self::TruncateBody => f.write_str("TruncateBody"),
+            Self::BreakBody(how) => write!(f, "BreakBody({how:?})"),
             Self::CutStream(events) => write!(f, "CutStream({events})"),
             Self::GarbleStream(events) => write!(f, "GarbleStream({events})"),
             Self::Body(body) => write!(f, "Body({} bytes)", body.len()),
@@ -200,7 +202,12 @@ impl Fault {
 
     /// Loses the connection in the middle of the answer's body.
     pub fn truncate_body() -> Self {
-        Self::new(Action::TruncateBody)
+        Self::new(Action::BreakBody(Break::Reset))
+    }
+
+    /// Sends the first half of the answer's body, and then nothing, without an end.
+    pub fn stall_body() -> Self {
+        Self::new(Action::BreakBody(Break::Silence))
     }
 
     /// Loses the connection after so many events of a stream; a plain body is lost as a whole.
