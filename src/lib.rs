@@ -102,6 +102,9 @@ pub use lane::Lane;
 pub use model::ModelId;
 pub use money::{ParseUsdError, Usd, UsdSum};
 pub use openai::{RetryPolicy, Transport};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use storage::segment_lines;
 pub use usage::{Meters, Usage, UsageError};
 
 /// Compiles and runs the code in the README.

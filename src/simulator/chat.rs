@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Simulator;
@@ -269,16 +270,27 @@ fn check_messages(view: &wire::RequestView<'_>) -> Result<(), Refusal> {
         }
         Some(_) => {}
     }
-    if view.choices() > MAX_CHOICES {
-        let message = format!(
-            "Invalid 'n': integer above maximum value. Expected a value <= {MAX_CHOICES}, but got {} instead.",
-            view.choices()
-        );
-        return Err(Refusal::bad_request(message)
-            .about("n")
-            .with_code("integer_above_max_value"));
+    check_choices(view)?;
+    let given = |raw: Option<&RawValue>| raw.is_some_and(|raw| !wire::is_null(raw));
+    if given(view.stream_options) && !view.is_stream() {
+        let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
+        return Err(Refusal::bad_request(message).about("stream_options"));
     }
     Ok(())
+}
+
+fn check_choices(view: &wire::RequestView<'_>) -> Result<(), Refusal> {
+    let Some(n) = view.n.filter(|raw| !wire::is_null(raw)) else {
+        return Ok(());
+    };
+    let (code, wanted) = match wire::count(n) {
+        None => ("invalid_type", "an integer".to_owned()),
+        Some(0) => ("integer_below_min_value", "a value >= 1".to_owned()),
+        Some(n) if n > MAX_CHOICES => ("integer_above_max_value", format!("a value <= {MAX_CHOICES}")),
+        Some(_) => return Ok(()),
+    };
+    let message = format!("Invalid 'n': expected {wanted}.");
+    Err(Refusal::bad_request(message).about("n").with_code(code))
 }
 
 fn chat_shape(ask: &Ask<'_>) -> Shape {
@@ -293,7 +305,7 @@ fn chat_shape(ask: &Ask<'_>) -> Shape {
         function: Value,
     }
     let view = &ask.view;
-    let parsed = |raw: &serde_json::value::RawValue| serde_json::from_str::<Value>(raw.get()).ok();
+    let parsed = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok();
     let tools = view
         .tools
         .and_then(|raw| serde_json::from_str::<Vec<Tool>>(raw.get()).ok())

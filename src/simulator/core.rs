@@ -14,6 +14,7 @@ use super::book::{Book, Charge};
 use super::exchange::{Incoming, Outgoing, Refusal, Reply};
 use super::faults::{Fault, Faults, Target};
 use super::files::Store;
+use super::responses::Answer;
 use super::text::hash;
 use super::{SeenRequest, Simulator, SimulatorBuilder};
 use crate::tokens::TokenCounter;
@@ -43,6 +44,8 @@ pub(super) struct Core {
     log: Mutex<Log>,
     charges: Mutex<Vec<Charge>>,
     store: Mutex<Store>,
+    /// Those that can be asked for again, the oldest first.
+    responses: Mutex<VecDeque<Answer>>,
     in_flight: AtomicUsize,
     peak: AtomicUsize,
 }
@@ -91,6 +94,7 @@ impl Core {
             }),
             charges: Mutex::default(),
             store: Mutex::default(),
+            responses: Mutex::default(),
         }
     }
 
@@ -121,6 +125,10 @@ impl Core {
 
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)
+    }
+
+    pub(super) fn responses(&self) -> MutexGuard<'_, VecDeque<Answer>> {
+        lock(&self.responses)
     }
 
     pub(super) fn peak(&self) -> usize {
@@ -187,11 +195,21 @@ impl Core {
         if shared < 1_024 { 0 } else { shared.min(tokens) }
     }
 
-    fn remember(&self, request: &Incoming) {
+    fn with_usual_headers(&self, answer: Outgoing, number: u64) -> Outgoing {
+        let id = hash(self.seed, &number.to_le_bytes());
+        answer
+            .with_default_header("x-request-id", &format!("req_{id:016x}"))
+            .with_default_header("openai-version", "2020-10-01")
+            .with_default_header("openai-processing-ms", &self.latency.as_millis().to_string())
+    }
+
+    /// Writes a request into the log, and returns its number.
+    fn remember(&self, request: &Incoming) -> u64 {
         let mut log = lock(&self.log);
         log.count += 1;
+        let number = log.count;
         if log.limit == 0 {
-            return;
+            return number;
         }
         if log.last.len() == log.limit {
             log.last.pop_front();
@@ -201,6 +219,7 @@ impl Core {
             path: request.path.clone(),
             body: request.body.clone(),
         });
+        number
     }
 }
 
@@ -220,24 +239,23 @@ impl Simulator {
         let core = &*self.core;
         let fault = core.strike(Target::Request, &request.path, &request.body);
         let instead = fault.as_ref().and_then(Fault::before);
-        if !matches!(instead, Some(Reply::Refused)) {
-            core.remember(request);
+        if matches!(instead, Some(Reply::Refused)) {
+            return Reply::Refused;
         }
-        if let Some(reply) = instead {
-            return reply;
-        }
-        let answer = self.dispatch(request).unwrap_or_else(Outgoing::from);
-        let id = core.request_count();
-        let answer = answer
-            .with_header(
-                "x-request-id",
-                &format!("req_{:016x}", hash(core.seed, &id.to_le_bytes())),
-            )
-            .with_header("openai-version", "2020-10-01")
-            .with_header("openai-processing-ms", &core.latency.as_millis().to_string());
-        match fault {
-            Some(fault) => fault.after(answer),
-            None => Reply::Answer(answer),
+        let number = core.remember(request);
+        let reply = match (instead, fault) {
+            (Some(reply), _) => reply,
+            (None, fault) => {
+                let answer = self.dispatch(request).unwrap_or_else(Outgoing::from);
+                match fault {
+                    Some(fault) => fault.after(answer),
+                    None => Reply::Answer(answer),
+                }
+            }
+        };
+        match reply {
+            Reply::Answer(answer) => Reply::Answer(core.with_usual_headers(answer, number)),
+            other => other,
         }
     }
 
@@ -255,6 +273,8 @@ impl Simulator {
         match (request.method.as_str(), segments.as_slice()) {
             ("POST", ["chat", "completions"]) => self.chat_completion(&request.body),
             ("POST", ["responses"]) => self.response(&request.body),
+            ("GET", ["responses", id]) => self.retrieve_response(id, request),
+            ("DELETE", ["responses", id]) => self.delete_response(id),
             ("POST", ["embeddings"]) => self.embeddings(&request.body),
             ("GET", ["models"]) => Ok(self.list_models()),
             ("GET", ["models", id]) => self.retrieve_model(id),

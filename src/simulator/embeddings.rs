@@ -1,5 +1,7 @@
 //! `POST /embeddings`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,6 +15,9 @@ use crate::endpoint::Endpoint;
 use crate::lane::Lane;
 use crate::model::ModelId;
 use crate::usage::Usage;
+
+/// Texts that one request may bring, as with the real API.
+const MAX_INPUTS: usize = 2_048;
 
 #[derive(Deserialize)]
 struct Ask {
@@ -54,6 +59,10 @@ impl Simulator {
         let ask: Ask = serde_json::from_slice(body)
             .map_err(|error| Refusal::bad_request(error.to_string()).with_code("invalid_type"))?;
         let inputs = inputs(ask.input)?;
+        if inputs.len() > MAX_INPUTS {
+            let message = format!("'input' must not be an array of more than {MAX_INPUTS} items.");
+            return Err(Refusal::bad_request(message).about("input"));
+        }
         let dimensions = ask.dimensions.unwrap_or(full);
         if dimensions == 0 || dimensions > full {
             let message =
@@ -73,9 +82,8 @@ impl Simulator {
                 let seed = hash(self.core.seed, model.as_bytes());
                 let vector = unit_vector(hash(seed, input.to_string().as_bytes()), dimensions);
                 let embedding = if as_base64 {
-                    Vector::Base64(base64(
-                        &vector.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>(),
-                    ))
+                    let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                    Vector::Base64(STANDARD.encode(bytes))
                 } else {
                     Vector::Floats(vector)
                 };
@@ -129,38 +137,4 @@ fn unit_vector(seed: u64, dimensions: usize) -> Vec<f32> {
         .sqrt()
         .max(f32::MIN_POSITIVE);
     raw.into_iter().map(|x| x / length).collect()
-}
-
-/// Encodes with the standard alphabet and padding.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let sextet = (bits >> (18 - 6 * at)) & 63;
-            let char = ALPHABET.get(sextet as usize).copied().unwrap_or(b'=');
-            text.push(if at <= chunk.len() { char::from(char) } else { '=' });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_as_in_rfc_4648() {
-        for (plain, encoded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(plain.as_bytes()), encoded);
-        }
-    }
 }

@@ -122,6 +122,15 @@ impl Outgoing {
         }
         self
     }
+
+    /// Sets a header unless there is one of this name.
+    #[must_use]
+    pub(super) fn with_default_header(self, name: &'static str, value: &str) -> Self {
+        if self.headers.contains_key(name) {
+            return self;
+        }
+        self.with_header(name, value)
+    }
 }
 
 /// A refusal in the words of the real API.

@@ -13,6 +13,9 @@ use super::exchange::{Incoming, Outgoing, Payload, Refusal};
 /// Files of batches are kept for 30 days, in seconds.
 pub(super) const KEPT: i64 = 30 * 86_400;
 
+/// How much of a file is sent at once, in bytes.
+const PIECE: usize = 64 << 10;
+
 /// Everything that is stored.
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -91,7 +94,7 @@ impl Simulator {
         let all = files
             .iter()
             .map(|file| (file.id.as_str(), file.describe(file.expires_at)));
-        page(request, all.collect(), 10_000)
+        page(request, all.collect(), 10_000, 10_000)
     }
 
     pub(super) fn retrieve_file(&self, id: &str) -> Result<Outgoing, Refusal> {
@@ -116,8 +119,13 @@ impl Simulator {
     pub(super) fn file_content(&self, id: &str) -> Result<Outgoing, Refusal> {
         let store = self.store();
         let file = store.file(id).ok_or_else(|| no_file(id))?;
-        // Without a length, as the real API sends it.
-        let body = Payload::Pieces(vec![file.content.clone()]);
+        // Piece by piece and without a length, as the real API sends it.
+        let mut rest = file.content.clone();
+        let mut pieces = Vec::new();
+        while !rest.is_empty() {
+            pieces.push(rest.split_to(rest.len().min(PIECE)));
+        }
+        let body = Payload::Pieces(pieces);
         let disposition = format!("attachment; filename=\"{}\"", file.name);
         Ok(Outgoing::new("application/octet-stream", body).with_header("content-disposition", &disposition))
     }
@@ -128,13 +136,18 @@ pub(super) fn no_file(id: &str) -> Refusal {
 }
 
 /// Cuts a page out of a listing, by `after` and `limit` of the query.
-pub(super) fn page(request: &Incoming, all: Vec<(&str, Value)>, limit: usize) -> Result<Outgoing, Refusal> {
+pub(super) fn page(
+    request: &Incoming,
+    all: Vec<(&str, Value)>,
+    usual: usize,
+    most: usize,
+) -> Result<Outgoing, Refusal> {
     let limit = match request.parameter("limit") {
-        None => limit,
+        None => usual,
         Some(given) => given
             .parse()
             .ok()
-            .filter(|limit| *limit > 0)
+            .filter(|limit| (1..=most).contains(limit))
             .ok_or_else(|| Refusal::bad_request(format!("Invalid 'limit': '{given}'.")).about("limit"))?,
     };
     let start = match request.parameter("after") {

@@ -1,31 +1,69 @@
-//! `POST /responses`, plain and streamed.
+//! Responses: creation, plain and streamed, retrieval and deletion.
 
 use bytes::Bytes;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Simulator;
 use super::ask::{Ask, Draft, Shape, shape};
-use super::exchange::{Outgoing, Refusal};
+use super::exchange::{Incoming, Outgoing, Refusal};
 use super::models;
 use super::text::pieces;
 use crate::endpoint::Endpoint;
 use crate::usage::Usage;
 use crate::wire;
 
+/// How many responses can be asked for again; the oldest makes room.
+const KEPT: usize = 1_000;
+
+/// Members of a request that are only told back.
+#[derive(Deserialize)]
+struct Echo {
+    #[serde(default)]
+    store: Option<bool>,
+    #[serde(default)]
+    metadata: Option<Value>,
+    #[serde(default)]
+    user: Option<Value>,
+}
+
 impl Simulator {
     pub(super) fn response(&self, body: &Bytes) -> Result<Outgoing, Refusal> {
         let ask = self.response_ask(body, false)?;
-        let answer = self.respond(&ask, body);
-        if ask.view.is_stream() {
-            return Ok(Outgoing::events(answer.events()));
+        let answer = self.respond(&ask, body)?;
+        let outgoing = answer.outgoing(ask.view.is_stream());
+        if answer.is_kept {
+            let mut kept = self.core.responses();
+            if kept.len() == KEPT {
+                kept.pop_front();
+            }
+            kept.push_back(answer);
         }
-        Ok(Outgoing::json(&answer.finished()))
+        Ok(outgoing)
+    }
+
+    pub(super) fn retrieve_response(&self, id: &str, request: &Incoming) -> Result<Outgoing, Refusal> {
+        let kept = self.core.responses();
+        let answer = kept.iter().find(|answer| answer.id() == id);
+        let is_stream = request.parameter("stream").as_deref() == Some("true");
+        Ok(answer.ok_or_else(|| no_response(id))?.outgoing(is_stream))
+    }
+
+    pub(super) fn delete_response(&self, id: &str) -> Result<Outgoing, Refusal> {
+        let mut kept = self.core.responses();
+        let at = kept.iter().position(|answer| answer.id() == id);
+        kept.remove(at.ok_or_else(|| no_response(id))?);
+        Ok(Outgoing::json(
+            &json!({"id": id, "object": "response", "deleted": true}),
+        ))
     }
 
     /// Answers a line of a batch.
     pub(super) fn response_line(&self, body: &Bytes) -> Result<Outgoing, Refusal> {
         let ask = self.response_ask(body, true)?;
-        Ok(Outgoing::json(&self.respond(&ask, body).finished()))
+        Ok(self.respond(&ask, body)?.outgoing(false))
     }
 
     fn response_ask<'a>(&self, body: &'a Bytes, in_batch: bool) -> Result<Ask<'a>, Refusal> {
@@ -38,37 +76,63 @@ impl Simulator {
         self.ask(Endpoint::Responses, &view, model, in_batch)
     }
 
-    fn respond(&self, ask: &Ask<'_>, body: &Bytes) -> Answer {
+    fn respond(&self, ask: &Ask<'_>, body: &Bytes) -> Result<Answer, Refusal> {
+        let echo: Echo = serde_json::from_slice(body)
+            .map_err(|error| Refusal::bad_request(error.to_string()).with_code("invalid_type"))?;
         let unique = self.core.fresh(body);
-        let id = format!("resp_{unique:016x}");
         let draft = self.draft(ask, &response_shape(ask), 0);
-        let usage = self.bill(&id, ask, std::slice::from_ref(&draft));
+        let usage = self.bill(&response_id(unique), ask, std::slice::from_ref(&draft));
         let now = self.core.now();
-        let parsed = |raw: Option<&serde_json::value::RawValue>| {
-            raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
+        let is_kept = echo.store.unwrap_or(true);
+        let or = |raw: Option<&RawValue>, default: Value| match raw.and_then(parsed) {
+            None | Some(Value::Null) => default,
+            Some(given) => given,
         };
+        let view = &ask.view;
+        let mut text = or(view.text, json!({}));
+        if let Some(text) = text.as_object_mut() {
+            text.entry("format").or_insert_with(|| json!({"type": "text"}));
+        }
         // What a stream says first; the end adds output, status and usage.
         let base = json!({
-            "id": id, "object": "response", "created_at": now, "status": "in_progress", "background": false,
-            "error": null, "incomplete_details": null, "instructions": parsed(ask.view.instructions),
-            "max_output_tokens": ask.view.output_limit(), "model": models::served(&ask.model), "output": [],
-            "parallel_tool_calls": true, "previous_response_id": null,
-            "reasoning": {"effort": null, "summary": null}, "service_tier": ask.tier, "store": true,
-            "temperature": 1.0, "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [],
-            "top_p": 1.0, "truncation": "disabled", "usage": null, "user": null, "metadata": {},
+            "id": response_id(unique), "object": "response", "created_at": now, "status": "in_progress",
+            "background": false, "error": null, "incomplete_details": null,
+            "instructions": view.instructions.and_then(parsed), "max_output_tokens": view.output_limit(),
+            "model": models::served(&ask.model), "output": [], "parallel_tool_calls": true,
+            "previous_response_id": view.previous_response_id.and_then(parsed),
+            "reasoning": {"effort": null, "summary": null}, "service_tier": ask.tier, "store": is_kept,
+            "temperature": or(view.temperature, json!(1.0)), "text": text,
+            "tool_choice": or(view.tool_choice, json!("auto")), "tools": or(view.tools, json!([])),
+            "top_p": or(view.top_p, json!(1.0)), "truncation": "disabled", "usage": null, "user": echo.user,
+            "metadata": echo.metadata.unwrap_or_else(|| json!({})),
         });
-        Answer {
+        Ok(Answer {
             unique,
             draft,
             usage,
             base,
             now,
-        }
+            is_kept,
+        })
     }
 }
 
+fn response_id(unique: u64) -> String {
+    format!("resp_{unique:016x}")
+}
+
+fn no_response(id: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!("Response with id '{id}' not found."),
+    )
+}
+
+fn parsed(raw: &RawValue) -> Option<Value> {
+    serde_json::from_str(raw.get()).ok()
+}
+
 fn response_shape(ask: &Ask<'_>) -> Shape {
-    let parsed = |raw: &serde_json::value::RawValue| serde_json::from_str::<Value>(raw.get()).ok();
     let view = &ask.view;
     let tools = view.tools.and_then(parsed);
     let functions = tools
@@ -94,15 +158,30 @@ fn response_shape(ask: &Ask<'_>) -> Shape {
 }
 
 /// A response, before it is written out whole or as events.
-struct Answer {
+#[derive(Debug)]
+pub(super) struct Answer {
     unique: u64,
     draft: Draft,
     usage: Usage,
     base: Value,
     now: i64,
+    /// Whether it can be asked for again.
+    is_kept: bool,
 }
 
 impl Answer {
+    fn id(&self) -> String {
+        response_id(self.unique)
+    }
+
+    fn outgoing(&self, is_stream: bool) -> Outgoing {
+        if is_stream {
+            Outgoing::events(self.events())
+        } else {
+            Outgoing::json(&self.finished())
+        }
+    }
+
     fn status(&self) -> &'static str {
         if self.draft.is_cut {
             "incomplete"

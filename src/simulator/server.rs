@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{StreamExt, TryStreamExt};
@@ -69,9 +70,10 @@ impl Simulator {
 async fn accept(simulator: Simulator, listener: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
-        // A connection that failed before it was accepted is the client's affair.
-        if let Ok((socket, _)) = listener.accept().await {
-            connections.spawn(converse(simulator.clone(), socket));
+        match listener.accept().await {
+            Ok((socket, _)) => drop(connections.spawn(converse(simulator.clone(), socket))),
+            // The client gave up, or there are no more handles until some connection has ended.
+            Err(_) => pause(Duration::from_millis(10)).await,
         }
         while connections.try_join_next().is_some() {}
     }

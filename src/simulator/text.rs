@@ -115,86 +115,116 @@ pub(super) fn prose(rng: &mut fastrand::Rng, tokens: u64) -> String {
     text
 }
 
+/// Values that an instance holds at most, and characters of a text in it: what a schema can make the simulator write.
+const LARGEST: usize = 10_000;
+
 /// Makes a value that is valid against the simple parts of a JSON schema: types, `enum`, `const`, `required`, `items`,
-/// `anyOf`, `$ref` into `$defs`, and bounds on numbers and lengths.
+/// `anyOf`, `$ref` into `$defs`, and bounds on integers and lengths.
 pub(super) fn instance(rng: &mut fastrand::Rng, schema: &Value) -> Value {
-    of_schema(rng, schema, schema, 0)
+    let mut instance = Instance {
+        rng,
+        root: schema,
+        left: LARGEST,
+    };
+    instance.of(schema, 0)
 }
 
-fn of_schema(rng: &mut fastrand::Rng, root: &Value, schema: &Value, depth: u32) -> Value {
-    if depth > 12 {
-        return Value::Null;
-    }
-    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
-        let found = target.strip_prefix('#').and_then(|path| root.pointer(path));
-        return found.map_or(Value::Null, |found| of_schema(rng, root, found, depth + 1));
-    }
-    if let Some(value) = schema.get("const") {
-        return value.clone();
-    }
-    let first_of = |name: &str| {
-        schema
-            .get(name)
-            .and_then(Value::as_array)
-            .filter(|list| !list.is_empty())
-    };
-    if let Some(value) = first_of("enum").and_then(|list| list.get(rng.usize(..list.len()))) {
-        return value.clone();
-    }
-    let branch = ["anyOf", "oneOf", "allOf"]
-        .into_iter()
-        .find_map(|name| first_of(name)?.first());
-    if let Some(branch) = branch {
-        return of_schema(rng, root, branch, depth + 1);
-    }
-    let kind = match schema.get("type") {
-        Some(Value::Array(kinds)) => kinds.first().and_then(Value::as_str),
-        other => other.and_then(Value::as_str),
-    };
-    let bound = |name: &str| schema.get(name).and_then(Value::as_i64);
-    let length = |name: &str| bound(name).and_then(|bound| usize::try_from(bound).ok());
-    match kind {
-        Some("string") => {
-            let mut text = prose(rng, 4).replace('.', "");
-            while text.len() < length("minLength").unwrap_or(0) {
-                text.push('a');
+/// An instance in the making.
+struct Instance<'a> {
+    rng: &'a mut fastrand::Rng,
+    root: &'a Value,
+    /// How many values it may still get.
+    left: usize,
+}
+
+impl Instance<'_> {
+    fn of(&mut self, schema: &Value, depth: u32) -> Value {
+        if depth > 12 || self.left == 0 {
+            return Value::Null;
+        }
+        self.left -= 1;
+        if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+            let root = self.root;
+            let found = target.strip_prefix('#').and_then(|path| root.pointer(path));
+            return found.map_or(Value::Null, |found| self.of(found, depth + 1));
+        }
+        if let Some(value) = schema.get("const") {
+            return value.clone();
+        }
+        let list = |name: &str| {
+            schema
+                .get(name)
+                .and_then(Value::as_array)
+                .filter(|list| !list.is_empty())
+        };
+        if let Some(value) = list("enum").and_then(|list| list.get(self.rng.usize(..list.len()))) {
+            return value.clone();
+        }
+        let branch = ["anyOf", "oneOf", "allOf"]
+            .into_iter()
+            .find_map(|name| list(name)?.first());
+        if let Some(branch) = branch {
+            return self.of(branch, depth + 1);
+        }
+        let kind = match schema.get("type") {
+            Some(Value::Array(kinds)) => kinds.first().and_then(Value::as_str),
+            other => other.and_then(Value::as_str),
+        };
+        match kind {
+            Some("string") => self.string(schema),
+            Some("integer" | "number") => self.number(schema),
+            Some("boolean") => json!(self.rng.bool()),
+            Some("null") => Value::Null,
+            Some("array") => {
+                let any = json!({"type": "string"});
+                let items = schema.get("items").unwrap_or(&any);
+                let count = length(schema, "minItems").unwrap_or(2).min(64);
+                let count = count.min(length(schema, "maxItems").unwrap_or(count));
+                (0..count).map(|_| self.of(items, depth + 1)).collect()
             }
-            text.truncate(length("maxLength").unwrap_or(usize::MAX));
-            Value::String(text)
+            _ => self.object(schema, depth),
         }
-        Some("integer" | "number") => {
-            let low = bound("minimum").or_else(|| bound("exclusiveMinimum").map(|low| low.saturating_add(1)));
-            let high =
-                bound("maximum").or_else(|| bound("exclusiveMaximum").map(|high| high.saturating_sub(1)));
-            let low = low.unwrap_or_else(|| high.map_or(1, |high| high.min(1)));
-            json!(rng.i64(low..=high.unwrap_or_else(|| low.saturating_add(99)).max(low)))
+    }
+
+    fn string(&mut self, schema: &Value) -> Value {
+        let mut text = prose(self.rng, 4).replace('.', "");
+        while text.len() < length(schema, "minLength").unwrap_or(0).min(LARGEST) {
+            text.push('a');
         }
-        Some("boolean") => json!(rng.bool()),
-        Some("null") => Value::Null,
-        Some("array") => {
-            let any = json!({"type": "string"});
-            let items = schema.get("items").unwrap_or(&any);
-            let count = length("minItems").unwrap_or(2).min(64);
-            let count = count.min(length("maxItems").unwrap_or(count));
-            (0..count)
-                .map(|_| of_schema(rng, root, items, depth + 1))
-                .collect()
+        text.truncate(length(schema, "maxLength").unwrap_or(usize::MAX));
+        Value::String(text)
+    }
+
+    fn number(&mut self, schema: &Value) -> Value {
+        let low =
+            bound(schema, "minimum").or_else(|| Some(bound(schema, "exclusiveMinimum")?.saturating_add(1)));
+        let high =
+            bound(schema, "maximum").or_else(|| Some(bound(schema, "exclusiveMaximum")?.saturating_sub(1)));
+        let low = low.unwrap_or_else(|| high.map_or(1, |high| high.min(1)));
+        let high = high.unwrap_or_else(|| low.saturating_add(99)).max(low);
+        json!(self.rng.i64(low..=high))
+    }
+
+    /// Fills the required properties, or all if the schema does not say which are.
+    fn object(&mut self, schema: &Value, depth: u32) -> Value {
+        let mut filled = Map::new();
+        let required = schema.get("required").and_then(Value::as_array);
+        let properties = schema.get("properties").and_then(Value::as_object);
+        for (name, schema) in properties.into_iter().flatten() {
+            if required.is_none_or(|required| required.iter().any(|wanted| wanted == name)) {
+                filled.insert(name.clone(), self.of(schema, depth + 1));
+            }
         }
-        _ => object(rng, root, schema, depth),
+        Value::Object(filled)
     }
 }
 
-/// Fills the required properties, or all if the schema does not say which are.
-fn object(rng: &mut fastrand::Rng, root: &Value, schema: &Value, depth: u32) -> Value {
-    let mut filled = Map::new();
-    let required = schema.get("required").and_then(Value::as_array);
-    let properties = schema.get("properties").and_then(Value::as_object);
-    for (name, schema) in properties.into_iter().flatten() {
-        if required.is_none_or(|required| required.iter().any(|wanted| wanted == name)) {
-            filled.insert(name.clone(), of_schema(rng, root, schema, depth + 1));
-        }
-    }
-    Value::Object(filled)
+fn bound(schema: &Value, name: &str) -> Option<i64> {
+    schema.get(name).and_then(Value::as_i64)
+}
+
+fn length(schema: &Value, name: &str) -> Option<usize> {
+    bound(schema, name).and_then(|bound| usize::try_from(bound).ok())
 }
 
 /// Cuts a text into pieces of a word or two, as a stream brings them.
@@ -258,8 +288,21 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_refers_to_itself_comes_to_an_end() {
-        let schema = json!({"properties": {"next": {"$ref": "#"}}});
-        assert!(instance(&mut fastrand::Rng::with_seed(1), &schema).is_object());
+    fn a_schema_that_asks_for_more_than_there_is_comes_to_an_end() {
+        let again = json!({"$ref": "#"});
+        let many: Map<String, Value> = (0..10).map(|n| (format!("p{n}"), again.clone())).collect();
+        let deep = (0..12).fold(
+            json!({"type": "string", "minLength": i64::MAX}),
+            |items, _| json!({"type": "array", "minItems": i64::MAX, "items": items}),
+        );
+        for schema in [
+            json!({"properties": {"next": again}}),
+            json!({"properties": many}),
+            deep,
+            again,
+        ] {
+            let value = instance(&mut fastrand::Rng::with_seed(1), &schema);
+            assert!(value.to_string().len() < 200_000, "{schema}");
+        }
     }
 }

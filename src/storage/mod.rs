@@ -5,6 +5,8 @@
 //! can share a directory without a lock on every line.
 
 mod disk;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod recovery;
 mod segment;
 mod writer;
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 #[cfg(test)]
 pub(crate) use disk::FaultyDisk;
 pub(crate) use disk::{Disk, DiskFile, StdDisk};
+#[cfg(fuzzing)]
+pub use fuzzing::segment_lines;
 pub(crate) use recovery::{State, recover};
 pub(crate) use segment::{Format, LineReader, Next};
 pub(crate) use writer::SegmentWriter;

@@ -7,10 +7,11 @@ use async_openai::types::batches::{Batch, BatchStatus};
 use async_openai::types::embeddings::CreateEmbeddingRequestArgs;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use thrifty::Lane;
 use thrifty::simulator::{BatchFault, Fault, LineFault, Simulator};
+use thrifty::{Lane, LlmClient, Transport};
 
 use super::batches::{line, submit};
+use super::raw::{post, send};
 use super::{Result, ask, refusal};
 
 #[tokio::test]
@@ -282,6 +283,90 @@ async fn whole_batches_go_wrong_in_every_way() -> Result {
     let early = simulator.client().batches().retrieve(&early.id).await?;
     assert_eq!(early.status, BatchStatus::Finalizing);
     assert_eq!(content(&simulator, early.output_file_id.as_ref()).await.len(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_a_status_that_nobody_knows_is_polled_until_its_files_are_there() -> Result {
+    let simulator = Simulator::new();
+    simulator.inject(Fault::batch(BatchFault::Status("paused")));
+    let llm = LlmClient::builder(simulator.client(), Transport::service(simulator.service())).build()?;
+    let call = tokio::spawn(async move {
+        let nightly = llm.within(Duration::from_secs(86_400));
+        nightly.chat().create(ask("gpt-4o", "hi")).await
+    });
+    let mut seen = Vec::new();
+    while !call.is_finished() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (_, list) = send(&simulator, "GET", "/v1/batches", "application/json", "").await;
+        let list: Value = serde_json::from_str(&list)?;
+        seen.extend(list["data"][0]["status"].as_str().map(str::to_owned));
+    }
+    seen.dedup();
+    assert_eq!(seen, ["validating", "paused", "completed"]);
+    call.await??;
+    let book = simulator.book();
+    assert!(
+        matches!(book.charges(), [charge] if charge.lane == Lane::Batch),
+        "{book:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tier_that_nobody_knows_is_one_line() -> Result {
+    let simulator = Simulator::new();
+    simulator.inject(Fault::change(|answer| answer["service_tier"] = json!("turbo")));
+    let llm = LlmClient::builder(simulator.client(), Transport::service(simulator.service())).build()?;
+    let call = llm.tracked();
+    let answer = call.chat().create(ask("gpt-4o", "hi")).await;
+    assert!(
+        answer.is_err(),
+        "async-openai does not know it either: {answer:?}"
+    );
+    let receipt = call.receipt().await.unwrap();
+    assert_eq!(receipt.usage().unwrap(), &simulator.book().total());
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_of_a_stream_are_swapped_repeated_and_left_out() -> Result {
+    let simulator = Simulator::new();
+    let read = async |fault: Option<Fault>| {
+        if let Some(fault) = fault {
+            simulator.inject(fault);
+        }
+        let body = json!({"model": "gpt-4o", "input": "hi", "stream": true});
+        let (_, stream) = post(&simulator, "/v1/responses", &body).await;
+        let numbers = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+        numbers
+            .map(|data| {
+                serde_json::from_str::<Value>(data).unwrap()["sequence_number"]
+                    .as_u64()
+                    .unwrap()
+            })
+            .collect::<Vec<_>>()
+    };
+    let whole = read(None).await;
+    let last = whole.len() - 1;
+    assert!(whole.is_sorted() && last > 6, "{whole:?}");
+    assert_eq!(
+        read(Some(Fault::swap_stream_after(2))).await[..5],
+        [0, 1, 3, 2, 4]
+    );
+    assert_eq!(
+        read(Some(Fault::repeat_stream_after(2))).await[..5],
+        [0, 1, 2, 2, 3]
+    );
+    assert_eq!(read(Some(Fault::skip_stream_after(2))).await[..4], [0, 1, 3, 4]);
+    for fault in [
+        Fault::swap_stream_after(last),
+        Fault::swap_stream_after(usize::MAX),
+        Fault::repeat_stream_after(last + 1),
+        Fault::skip_stream_after(last + 1),
+    ] {
+        assert_eq!(read(Some(fault)).await, whole);
+    }
     Ok(())
 }
 

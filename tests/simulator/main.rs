@@ -25,8 +25,10 @@ use thrifty::{Endpoint, Lane};
 
 mod batches;
 mod faults;
+mod hostile;
 mod raw;
 mod recordings;
+mod responses;
 mod shapes;
 
 use self::batches::{line, submit};

@@ -155,6 +155,30 @@ async fn refusals_and_filtered_answers_are_as_described_plain_and_streamed() {
 }
 
 #[tokio::test]
+async fn refused_responses_are_as_described_plain_and_streamed() {
+    let simulator = Simulator::new();
+    for model in ["gpt-4o", "o3"] {
+        simulator.inject(Fault::refusal().times(2));
+        let mut request = json!({"model": model, "input": "Name a river."});
+        let (_, answer) = post(&simulator, "/v1/responses", &request).await;
+        assert_is("Response", &parsed(&answer));
+        assert!(answer.contains(r#""type":"refusal""#), "{answer}");
+        request["stream"] = json!(true);
+        let (_, stream) = post(&simulator, "/v1/responses", &request).await;
+        for kind in ["delta", "done"] {
+            assert!(
+                stream.contains(&format!("event: response.refusal.{kind}\n")),
+                "{stream}"
+            );
+        }
+        assert!(!stream.contains("output_text"), "{stream}");
+        for event in events(&stream) {
+            assert_is("ResponseStreamEvent", &event);
+        }
+    }
+}
+
+#[tokio::test]
 async fn responses_and_embeddings_are_as_described() {
     let simulator = Simulator::new();
     let tool = json!({"type": "function", "name": "weather", "strict": true, "parameters": {
@@ -165,6 +189,8 @@ async fn responses_and_embeddings_are_as_described() {
         json!({"tools": [tool]}),
         json!({"model": "o3"}),
         json!({"max_output_tokens": 16}),
+        json!({"store": false, "metadata": {"a": "b"}, "temperature": 0.2, "tool_choice": "none",
+            "text": {"verbosity": "low"}}),
     ] {
         let mut request = json!({"model": "gpt-4o", "input": "Name a river."});
         request

@@ -140,6 +140,14 @@ impl Batch {
             .map_or(Status::Validating, |(status, _)| *status)
     }
 
+    /// The status that it says it has.
+    fn status_name(&self) -> &'static str {
+        match (&self.fault, self.status()) {
+            (Some(BatchFault::Status(name)), Status::InProgress | Status::Finalizing) => name,
+            (_, status) => status.as_str(),
+        }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.status().is_terminal()
     }
@@ -172,7 +180,7 @@ impl Batch {
         let mut batch = json!({
             "id": self.id, "object": "batch", "endpoint": self.endpoint.as_str(),
             "errors": errors, "input_file_id": self.input_file, "completion_window": "24h",
-            "status": self.status().as_str(),
+            "status": self.status_name(),
             "output_file_id": output_file, "error_file_id": error_file,
             "created_at": Core::unix(self.created), "in_progress_at": at(Status::InProgress),
             "expires_at": Core::unix(self.expires), "finalizing_at": at(Status::Finalizing),

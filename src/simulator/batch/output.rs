@@ -131,7 +131,13 @@ impl Batch {
             ("error", self.failed.iter().chain(not_run).collect()),
         ];
         for (name, mut lines) in outputs {
-            if lines.is_empty() {
+            let slot = if name == "output" {
+                &mut self.output_file
+            } else {
+                &mut self.error_file
+            };
+            // What was there early is not written again.
+            if lines.is_empty() || slot.is_some() {
                 continue;
             }
             rng.shuffle(&mut lines);
@@ -145,11 +151,6 @@ impl Batch {
                 created_at: Core::unix(now),
                 expires_at: Some(Core::unix(now).saturating_add(KEPT)),
                 content: lines.into_iter().map(String::as_str).collect::<String>().into(),
-            };
-            let slot = if name == "output" {
-                &mut self.output_file
-            } else {
-                &mut self.error_file
             };
             *slot = Some(file.id.clone());
             files.push(file);

@@ -119,6 +119,7 @@ impl Simulator {
                 .map(|batch| (batch.id.as_str(), batch.describe(now)))
                 .collect(),
             20,
+            100,
         )
     }
 

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use memchr::memmem;
 use serde_json::Value;
 
-use super::{Action, BatchFault, Fault, LineFault};
+use super::{Action, BatchFault, EventFault, Fault, LineFault};
 use crate::simulator::exchange::{Break, Outgoing, Payload, Reply};
 
 impl Fault {
@@ -33,11 +34,9 @@ impl Fault {
             Action::Body(bytes) => answer.body = Payload::Whole(bytes.clone()),
             Action::Change(change) => answer.body = changed(answer.body, &**change),
             Action::BreakBody(how) => answer.body = Payload::Broken(first_half(answer.body), *how),
-            Action::GarbleStream(events) => {
-                if let Payload::Pieces(pieces) = &mut answer.body
-                    && let Some(piece) = pieces.get_mut(*events)
-                {
-                    *piece = Bytes::from_static(b"data: {\"id\": \"chatcmpl-\n\n");
+            Action::Event(events, fault) => {
+                if let Payload::Pieces(pieces) = &mut answer.body {
+                    spoil(pieces, *events, *fault);
                 }
             }
             Action::CutStream(events) => {
@@ -103,13 +102,37 @@ fn changed(body: Payload, change: &(dyn Fn(&mut Value) + Send + Sync)) -> Payloa
         change(&mut value);
         Some(value.to_string())
     };
-    let event = |piece: Bytes| {
-        let data = piece.strip_prefix(b"data: ").and_then(&json);
-        data.map_or(piece, |data| format!("data: {data}\n\n").into())
-    };
+    let event = |piece: Bytes| changed_event(&piece, change).map_or(piece, Bytes::from);
     match body {
         Payload::Whole(bytes) => Payload::Whole(json(&bytes).map_or(bytes, Bytes::from)),
         Payload::Pieces(pieces) => Payload::Pieces(pieces.into_iter().map(event).collect()),
         Payload::Broken(pieces, how) => Payload::Broken(pieces.into_iter().map(event).collect(), how),
+    }
+}
+
+/// Changes the data of one event, and its name if it has one.
+fn changed_event(event: &[u8], change: &(dyn Fn(&mut Value) + Send + Sync)) -> Option<String> {
+    let at = memmem::find(event, b"data: ")?;
+    let mut value: Value = serde_json::from_slice(event.get(at + b"data: ".len()..)?).ok()?;
+    change(&mut value);
+    let name = value.get("type").and_then(Value::as_str).filter(|_| at > 0);
+    let name = name.map_or_else(String::new, |name| format!("event: {name}\n"));
+    Some(format!("{name}data: {value}\n\n"))
+}
+
+/// Lets something go wrong with the event at an index; a stream without such an event stays as it is.
+fn spoil(events: &mut Vec<Bytes>, at: usize, fault: EventFault) {
+    let Some(event) = events.get(at).cloned() else {
+        return;
+    };
+    match fault {
+        EventFault::Garbled => {
+            let torn = Bytes::from_static(b"data: {\"id\": \"chatcmpl-\n\n");
+            events.splice(at..=at, [torn]);
+        }
+        EventFault::Swapped if at + 1 < events.len() => events.swap(at, at + 1),
+        EventFault::Swapped => {}
+        EventFault::Twice => events.insert(at, event),
+        EventFault::Missing => drop(events.remove(at)),
     }
 }

@@ -1,6 +1,7 @@
 //! Bad days, by script or by chance: each fault strikes requests, lines of batches, or batches.
 
 mod effect;
+mod refusal;
 mod strike;
 
 use std::fmt;
@@ -77,7 +78,16 @@ pub enum BatchFault {
     LateFiles(Duration),
     /// The ids of its files are there from `finalizing` on.
     EarlyFiles,
+    /// It says that it has this status, such as one that nobody knows, in the place of `in_progress` and `finalizing`.
+    Status(&'static str),
 }
+
+/// What an answer says when no request is left for this minute.
+const RATE_LIMIT: [(&str, &str); 3] = [
+    ("x-ratelimit-limit-requests", "500"),
+    ("x-ratelimit-remaining-requests", "0"),
+    ("x-ratelimit-reset-requests", "120ms"),
+];
 
 #[derive(Clone)]
 enum Action {
@@ -92,11 +102,20 @@ enum Action {
     Delay(Duration),
     BreakBody(Break),
     CutStream(usize),
-    GarbleStream(usize),
+    Event(usize, EventFault),
     Body(Bytes),
     Change(Arc<dyn Fn(&mut Value) + Send + Sync>),
     Line(LineFault),
     Batch(BatchFault),
+}
+
+/// What goes wrong with one event of a stream.
+#[derive(Debug, Clone, Copy)]
+enum EventFault {
+    Garbled,
+    Swapped,
+    Twice,
+    Missing,
 }
 
 impl fmt::Debug for Action {
@@ -109,7 +128,7 @@ impl fmt::Debug for Action {
             Self::Delay(delay) => write!(f, "Delay({delay:?})"),
             Self::BreakBody(how) => write!(f, "BreakBody({how:?})"),
             Self::CutStream(events) => write!(f, "CutStream({events})"),
-            Self::GarbleStream(events) => write!(f, "GarbleStream({events})"),
+            Self::Event(events, fault) => write!(f, "Event({events}, {fault:?})"),
             Self::Body(body) => write!(f, "Body({} bytes)", body.len()),
             Self::Change(_) => f.write_str("Change"),
             Self::Line(fault) => fault.fmt(f),
@@ -130,22 +149,32 @@ impl Fault {
         }
     }
 
-    /// Answers with a status and the error body that the real API sends with it.
+    /// Answers with a status and the error body that the real API sends with it; a 429 has the `x-ratelimit-*` headers
+    /// of a limit on requests that is used up.
     ///
     /// A number that is no status becomes 500.
     pub fn status(status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self::new(Action::Status {
+        let mut fault = Self::new(Action::Status {
             status,
             body: status_body(status.as_u16()),
             after: false,
-        })
+        });
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            fault.headers = RATE_LIMIT
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .into_iter()
+                .collect();
+        }
+        fault
     }
 
     /// Answers 429 as for an account whose quota is used up, which waiting does not mend.
     pub fn quota() -> Self {
         let message = "You exceeded your current quota, please check your plan and billing details.";
-        Self::status(429).with_error("insufficient_quota", message)
+        let mut fault = Self::status(429).with_error("insufficient_quota", message);
+        fault.headers.clear();
+        fault
     }
 
     /// Answers with a status and a page of HTML, as a gateway before the API does.
@@ -164,7 +193,7 @@ impl Fault {
 
     /// Changes the answer's JSON, or that of each event of a stream: a tier that nobody knows, no usage, a new status.
     ///
-    /// What is no JSON stays as it is.
+    /// What is no JSON stays as it is. An event of a response is named after the `type` that it then has.
     pub fn change(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         Self::new(Action::Change(Arc::new(change)))
     }
@@ -217,24 +246,27 @@ impl Fault {
 
     /// Makes the event after so many of a stream one that is not JSON; the others stay as they are.
     pub fn garble_stream_after(events: usize) -> Self {
-        Self::new(Action::GarbleStream(events))
+        Self::new(Action::Event(events, EventFault::Garbled))
     }
 
-    /// Lets the model of a chat refuse, plain or streamed: the text of the answer becomes its `refusal`.
+    /// Swaps the two events after so many of a stream; without effect if there is one only.
+    pub fn swap_stream_after(events: usize) -> Self {
+        Self::new(Action::Event(events, EventFault::Swapped))
+    }
+
+    /// Sends the event after so many of a stream twice.
+    pub fn repeat_stream_after(events: usize) -> Self {
+        Self::new(Action::Event(events, EventFault::Twice))
+    }
+
+    /// Leaves out the event after so many of a stream.
+    pub fn skip_stream_after(events: usize) -> Self {
+        Self::new(Action::Event(events, EventFault::Missing))
+    }
+
+    /// Lets the model of a chat or a response refuse, plain or streamed: the text of the answer becomes its `refusal`.
     pub fn refusal() -> Self {
-        Self::change(|answer| {
-            for choice in choices(answer) {
-                for part in ["message", "delta"] {
-                    let Some(part) = choice.get_mut(part).and_then(Value::as_object_mut) else {
-                        continue;
-                    };
-                    if let Some(text) = part.get("content").filter(|text| text.is_string()).cloned() {
-                        part.insert("refusal".to_owned(), text);
-                        part.insert("content".to_owned(), Value::Null);
-                    }
-                }
-            }
-        })
+        Self::change(refusal::refuse)
     }
 
     /// Ends the choices of a chat, plain or streamed, for this reason, such as `content_filter`.
@@ -287,7 +319,8 @@ impl Fault {
         self
     }
 
-    /// Adds a `Retry-After` header: seconds or an HTTP date, as it stands.
+    /// Adds a `Retry-After` header: seconds or an HTTP date, as it stands. The third form, OpenAI's own, is
+    /// `with_header("retry-after-ms", "1500")`.
     #[must_use]
     pub fn with_retry_after(self, value: &str) -> Self {
         self.with_header(RETRY_AFTER.as_str(), value)
