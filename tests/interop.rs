@@ -23,7 +23,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::Value;
 use thrifty::batch::BatchPolicy;
-use thrifty::ledger::{Dimension, Query};
+use thrifty::ledger::{CostLedger, Dimension, FileLedger, Query};
 use thrifty::router::TokenCountRouter;
 use thrifty::{LlmClient, RetryPolicy, Transport};
 
@@ -176,17 +176,78 @@ async fn stories(server: &Server) {
     assert!(llm.shutdown(Duration::from_secs(10)).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn llmock_answers_and_finds_no_fault_with_the_retries() {
-    let server = start("llmock", "venv/bin/llmock", |program, port| {
+/// Runs the quickstart as its users do; all that it asks is answered and priced.
+async fn quickstart(server: &Server) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO"));
+    command
+        .args([
+            "run",
+            "--quiet",
+            "--example",
+            "quickstart",
+            "--",
+            "--live",
+            "--hurried",
+            "--dir",
+        ])
+        .arg(dir.path())
+        .env("OPENAI_BASE_URL", format!("http://127.0.0.1:{}/v1", server.port))
+        .env("OPENAI_API_KEY", "sk-interop")
+        .env("NO_PROXY", "127.0.0.1")
+        .kill_on_drop(true);
+    let ran = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let complaint = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}{complaint}");
+    assert!(said.contains("161 answers, 0 failed, 0 still pending."), "{said}");
+    let ledger = FileLedger::open(dir.path().join("costs")).unwrap();
+    let spend = ledger
+        .query(&Query::new().group_by(Dimension::Lane))
+        .await
+        .unwrap();
+    assert_eq!(
+        (spend.total.calls, spend.total.coverage.priced),
+        (161, 161),
+        "{spend:?}"
+    );
+}
+
+/// Starts llmock, with failures of these kinds and shares.
+async fn llmock(errors: &[&str]) -> Option<Server> {
+    start("llmock", "venv/bin/llmock", |program, port| {
         let mut command = Command::new(program);
         command
             .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--response-style", "echo", "--log-level", "warning", "--report"])
-            .args(["--error-rate", "429=0.15", "--error-rate", "503=0.1"]);
+            .args(errors.iter().flat_map(|error| ["--error-rate", error]));
         command
-    });
-    let Some(server) = server.await else { return };
+    })
+    .await
+}
+
+/// Starts aimock, with one answer to everything.
+async fn aimock(fixtures: &Path) -> Option<Server> {
+    let fixture =
+        r#"{"fixtures":[{"match":{"userMessage":""},"response":{"content":"An answer from a mock."}}]}"#;
+    std::fs::write(fixtures, fixture).unwrap();
+    let program = "node_modules/@copilotkit/aimock/dist/cli.js";
+    start("aimock", program, |program, port| {
+        let mut command = Command::new("node");
+        command
+            .arg(program)
+            .args(["-p", &port.to_string(), "--log-level", "silent", "-f"])
+            .arg(fixtures);
+        command
+    })
+    .await
+}
+
+#[tokio::test]
+async fn llmock_answers_and_finds_no_fault_with_the_retries() {
+    let Some(server) = llmock(&["429=0.15", "503=0.1"]).await else {
+        return;
+    };
     stories(&server).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://127.0.0.1:{}/_llmock/verdict", server.port);
@@ -199,22 +260,19 @@ async fn llmock_answers_and_finds_no_fault_with_the_retries() {
 #[tokio::test]
 async fn aimock_answers() {
     let fixtures = tempfile::tempdir().unwrap();
-    let file = fixtures.path().join("fixtures.json");
-    let fixture =
-        r#"{"fixtures":[{"match":{"userMessage":""},"response":{"content":"An answer from a mock."}}]}"#;
-    std::fs::write(&file, fixture).unwrap();
-    let server = start(
-        "aimock",
-        "node_modules/@copilotkit/aimock/dist/cli.js",
-        |program, port| {
-            let mut command = Command::new("node");
-            command
-                .arg(program)
-                .args(["-p", &port.to_string(), "--log-level", "silent", "-f"])
-                .arg(&file);
-            command
-        },
-    );
-    let Some(server) = server.await else { return };
+    let Some(server) = aimock(&fixtures.path().join("fixtures.json")).await else {
+        return;
+    };
     stories(&server).await;
+}
+
+#[tokio::test]
+async fn the_quickstart_runs_against_both() {
+    let fixtures = tempfile::tempdir().unwrap();
+    if let Some(server) = llmock(&[]).await {
+        quickstart(&server).await;
+    }
+    if let Some(server) = aimock(&fixtures.path().join("fixtures.json")).await {
+        quickstart(&server).await;
+    }
 }

@@ -2,7 +2,9 @@
 //! half the price. Then: where the money went.
 //!
 //! `cargo run --example quickstart` runs against the embedded simulator. `-- --live` runs against OpenAI, or what
-//! `OPENAI_BASE_URL` names, with the key in `OPENAI_API_KEY`. `-- --dir DIR` sets where the ledger is kept.
+//! `OPENAI_BASE_URL` names, with the key in `OPENAI_API_KEY`. `-- --dir DIR` sets where the ledger is kept. A live run
+//! gathers its batch for a minute and then asks for it less and less often; `-- --hurried` does both every second, for
+//! a server whose batches take seconds.
 
 mod requests;
 
@@ -30,23 +32,20 @@ type Failure = Box<dyn Error + Send + Sync>;
 async fn main() -> Result<(), Failure> {
     let options = Options::read()?;
     let jobs = requests::jobs()?;
-    let (client, transport, pace) = if options.live {
+    let mut pace = BatchPolicy::default();
+    if options.hurried || !options.live {
+        let second = Duration::from_secs(1);
+        pace = pace.with_max_delay(second).with_poll(second, second);
+    }
+    let (client, transport) = if options.live {
         quote(&jobs);
-        (Client::new(), Transport::default(), BatchPolicy::default())
+        (Client::new(), Transport::default())
     } else {
         println!("This runs against the embedded simulator: no network, no key, no money.");
         let simulator = Simulator::builder()
             .with_batch_delay(Duration::from_secs(8))
             .build();
-        let second = Duration::from_secs(1);
-        let hurried = BatchPolicy::default()
-            .with_max_delay(second)
-            .with_poll(second, second);
-        (
-            simulator.client(),
-            Transport::service(simulator.service()),
-            hurried,
-        )
+        (simulator.client(), Transport::service(simulator.service()))
     };
     std::fs::create_dir_all(&options.dir)?;
     let llm = LlmClient::builder(client, transport)
@@ -99,6 +98,7 @@ async fn main() -> Result<(), Failure> {
 
 struct Options {
     live: bool,
+    hurried: bool,
     dir: PathBuf,
 }
 
@@ -106,14 +106,18 @@ impl Options {
     fn read() -> Result<Self, Failure> {
         let mut options = Self {
             live: false,
+            hurried: false,
             dir: PathBuf::from("target/quickstart"),
         };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--live" => options.live = true,
+                "--hurried" => options.hurried = true,
                 "--dir" => options.dir = args.next().ok_or("--dir needs a directory")?.into(),
-                other => return Err(format!("unknown option {other}: use --live or --dir DIR").into()),
+                other => {
+                    return Err(format!("unknown option {other}: use --live, --hurried or --dir DIR").into());
+                }
             }
         }
         if options.live && std::env::var_os("OPENAI_API_KEY").is_none() {
