@@ -18,10 +18,14 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn answer(body: &[u8]) {
-    let Some(view) = ResponseView::read(body) else { return };
+    let Some(view) = ResponseView::read(body) else {
+        return;
+    };
     let (model, usage) = (view.model_name(), view.usage());
     let _ = (view.id(), view.lane());
-    let Ok(json) = serde_json::from_slice::<Value>(body) else { return };
+    let Ok(json) = serde_json::from_slice::<Value>(body) else {
+        return;
+    };
     assert_eq!(model.as_deref(), json["model"].as_str());
     if let UsageReading::Read(usage) = usage {
         let usage_json = &json["usage"];

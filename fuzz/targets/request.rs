@@ -7,7 +7,12 @@ use thrifty::wire::{Edit, RequestView, splice};
 
 fuzz_target!(|body: &[u8]| {
     let Ok(view) = RequestView::read(body) else { return };
-    let _ = (view.is_stream(), view.includes_usage(), view.output_limit(), view.choices());
+    let _ = (
+        view.is_stream(),
+        view.includes_usage(),
+        view.output_limit(),
+        view.choices(),
+    );
     let _ = view.model_name();
     let options = r#"{"include_usage":true}"#;
     let edits = vec![
@@ -19,8 +24,15 @@ fuzz_target!(|body: &[u8]| {
     assert_eq!(again.model_name().as_deref(), Some("another-model"));
     assert!(again.includes_usage());
     let raw = |view: &RequestView<'_>| {
-        [view.messages, view.input, view.tools, view.n, view.stream, view.service_tier]
-            .map(|member| member.map(|member| member.get().to_owned()))
+        [
+            view.messages,
+            view.input,
+            view.tools,
+            view.n,
+            view.stream,
+            view.service_tier,
+        ]
+        .map(|member| member.map(|member| member.get().to_owned()))
     };
     assert_eq!(raw(&view), raw(&again));
     if let Ok(mut json) = serde_json::from_slice::<Value>(body) {

@@ -6,10 +6,15 @@ use libfuzzer_sys::fuzz_target;
 use thrifty::wire::{SseReader, StreamFacts};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((step, stream)) = bytes.split_first() else { return };
+    let Some((step, stream)) = bytes.split_first() else {
+        return;
+    };
     let step = usize::from(*step).max(1);
     for hides in [false, true] {
-        let (whole, in_pieces) = (read(stream, stream.len().max(1), hides), read(stream, step, hides));
+        let (whole, in_pieces) = (
+            read(stream, stream.len().max(1), hides),
+            read(stream, step, hides),
+        );
         assert_eq!(whole, in_pieces);
         assert!(hides || whole.0 == stream);
     }
