@@ -22,9 +22,10 @@
 //! - A batch whose last line has not run within its window expires; one that is cancelled ends within ten minutes. Both
 //!   deliver and bill what had run.
 //! - Files of batches are kept for 30 days. 2,000 batches can be created in an hour.
+//! - The last 1,000 responses can be retrieved and deleted, unless their `store` was false.
 //!
 //! What goes wrong is scripted with [`Fault`]; what was asked and billed is read from [`Simulator::requests`] and
-//! [`Simulator::book`].
+//! [`Simulator::book`]. The page [`testing`] shows how to test a service with it.
 //!
 //! # Examples
 //! ```
@@ -58,6 +59,9 @@ mod models;
 mod responses;
 mod server;
 mod service;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/testing.md")]
+pub mod testing {}
 mod text;
 
 use std::borrow::Cow;
@@ -226,7 +230,7 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Waits so long, in tokio's time, before every event of a stream.
+    /// Waits so long, in tokio's time, before every event of a stream, and before every 64 KiB of a download.
     pub fn with_chunk_delay(mut self, delay: Duration) -> Self {
         self.chunk_delay = delay;
         self

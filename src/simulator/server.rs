@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
@@ -17,6 +17,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::Simulator;
 use super::exchange::{Incoming, Outgoing, Payload, Reply};
 use super::service::{broken, delayed, pause, reset};
+
+/// How long a connection lives on before it is lost in the middle of a body: hyper drops what it has not sent by then.
+const FLUSH: Duration = Duration::from_millis(20);
 
 /// A [`Simulator`] that listens on loopback, until this is dropped.
 #[derive(Debug)]
@@ -122,7 +125,8 @@ fn write(simulator: &Simulator, answer: Outgoing) -> http::Response<BoxBody<Byte
             BodyExt::boxed(StreamBody::new(delayed(pieces, delay).map_ok(Frame::data)))
         }
         Payload::Broken(pieces, how) => {
-            let broken = delayed(pieces, delay).chain(broken(how));
+            let sent = stream::once(pause(FLUSH)).filter_map(|()| std::future::ready(None));
+            let broken = delayed(pieces, delay).chain(sent).chain(broken(how));
             BodyExt::boxed(StreamBody::new(broken.map_ok(Frame::data)))
         }
     };

@@ -115,8 +115,8 @@ pub(super) fn prose(rng: &mut fastrand::Rng, tokens: u64) -> String {
     text
 }
 
-/// Values that an instance holds at most, and characters of a text in it: what a schema can make the simulator write.
-const LARGEST: usize = 10_000;
+/// About how many bytes a schema can make the simulator write. What is beyond stays away, required or not.
+const LARGEST: usize = 100_000;
 
 /// Makes a value that is valid against the simple parts of a JSON schema: types, `enum`, `const`, `required`, `items`,
 /// `anyOf`, `$ref` into `$defs`, and bounds on integers and lengths.
@@ -133,7 +133,7 @@ pub(super) fn instance(rng: &mut fastrand::Rng, schema: &Value) -> Value {
 struct Instance<'a> {
     rng: &'a mut fastrand::Rng,
     root: &'a Value,
-    /// How many values it may still get.
+    /// How many bytes it may still get.
     left: usize,
 }
 
@@ -142,14 +142,14 @@ impl Instance<'_> {
         if depth > 12 || self.left == 0 {
             return Value::Null;
         }
-        self.left -= 1;
+        self.spend(4);
         if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
             let root = self.root;
             let found = target.strip_prefix('#').and_then(|path| root.pointer(path));
             return found.map_or(Value::Null, |found| self.of(found, depth + 1));
         }
         if let Some(value) = schema.get("const") {
-            return value.clone();
+            return self.given(value);
         }
         let list = |name: &str| {
             schema
@@ -158,7 +158,7 @@ impl Instance<'_> {
                 .filter(|list| !list.is_empty())
         };
         if let Some(value) = list("enum").and_then(|list| list.get(self.rng.usize(..list.len()))) {
-            return value.clone();
+            return self.given(value);
         }
         let branch = ["anyOf", "oneOf", "allOf"]
             .into_iter()
@@ -180,18 +180,35 @@ impl Instance<'_> {
                 let items = schema.get("items").unwrap_or(&any);
                 let count = length(schema, "minItems").unwrap_or(2).min(64);
                 let count = count.min(length(schema, "maxItems").unwrap_or(count));
-                (0..count).map(|_| self.of(items, depth + 1)).collect()
+                let more = |_| (self.left > 0).then(|| self.of(items, depth + 1));
+                (0..count).map_while(more).collect()
             }
             _ => self.object(schema, depth),
         }
     }
 
+    fn spend(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// Takes a value out of the schema.
+    fn given(&mut self, value: &Value) -> Value {
+        let bytes = value.to_string().len();
+        if bytes > self.left {
+            self.left = 0;
+            return Value::Null;
+        }
+        self.spend(bytes);
+        value.clone()
+    }
+
     fn string(&mut self, schema: &Value) -> Value {
         let mut text = prose(self.rng, 4).replace('.', "");
-        while text.len() < length(schema, "minLength").unwrap_or(0).min(LARGEST) {
+        while text.len() < length(schema, "minLength").unwrap_or(0).min(self.left) {
             text.push('a');
         }
         text.truncate(length(schema, "maxLength").unwrap_or(usize::MAX));
+        self.spend(text.len());
         Value::String(text)
     }
 
@@ -211,7 +228,11 @@ impl Instance<'_> {
         let required = schema.get("required").and_then(Value::as_array);
         let properties = schema.get("properties").and_then(Value::as_object);
         for (name, schema) in properties.into_iter().flatten() {
+            if self.left <= name.len() {
+                break;
+            }
             if required.is_none_or(|required| required.iter().any(|wanted| wanted == name)) {
+                self.spend(name.len() + 4);
                 filled.insert(name.clone(), self.of(schema, depth + 1));
             }
         }
@@ -295,14 +316,22 @@ mod tests {
             json!({"type": "string", "minLength": i64::MAX}),
             |items, _| json!({"type": "array", "minItems": i64::MAX, "items": items}),
         );
+        let fat = json!({"type": "array", "minItems": 64, "items": {"enum": ["x".repeat(50_000)]}});
+        let named = json!({"properties": {"x".repeat(50_000): again}});
         for schema in [
             json!({"properties": {"next": again}}),
             json!({"properties": many}),
             deep,
+            fat,
+            named,
             again,
         ] {
             let value = instance(&mut fastrand::Rng::with_seed(1), &schema);
-            assert!(value.to_string().len() < 200_000, "{schema}");
+            assert!(
+                value.to_string().len() < 2 * LARGEST,
+                "{}",
+                value.to_string().len()
+            );
         }
     }
 }

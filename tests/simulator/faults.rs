@@ -101,7 +101,7 @@ async fn a_quota_a_gateway_and_a_numeric_code_are_told_as_they_come() -> Result 
         refusal(&client, ask("gpt-4o", "hi")).await,
         (429, "insufficient_quota".to_owned())
     );
-    // Read as bytes: async-openai's own client retries both.
+    // Read as bytes: async-openai's own client retries them.
     let read = async || {
         let server = simulator.serve().await?;
         let url = format!("{}/chat/completions", server.base_url());
@@ -122,6 +122,46 @@ async fn a_quota_a_gateway_and_a_numeric_code_are_told_as_they_come() -> Result 
     );
     assert_eq!(read().await?.2, numeric);
     assert!(simulator.book().charges().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rate_limit_has_its_headers_and_an_empty_account_has_not() -> Result {
+    let simulator = Simulator::new();
+    let server = simulator.serve().await?;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+    for (fault, name, value) in [
+        (Fault::status(429), "x-ratelimit-remaining-requests", Some("0")),
+        (Fault::quota(), "x-ratelimit-remaining-requests", None),
+        (
+            Fault::status(429).with_retry_after("20"),
+            "retry-after",
+            Some("20"),
+        ),
+        (
+            Fault::status(503).with_retry_after(date),
+            "retry-after",
+            Some(date),
+        ),
+        (
+            Fault::status(429).with_header("retry-after-ms", "1500"),
+            "retry-after-ms",
+            Some("1500"),
+        ),
+        (
+            Fault::status(500).with_header("x-request-id", "mine"),
+            "x-request-id",
+            Some("mine"),
+        ),
+    ] {
+        simulator.inject(fault);
+        let url = format!("{}/chat/completions", server.base_url());
+        let answer = http.post(url).bearer_auth("k").body("{}").send().await?;
+        let told = answer.headers().get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(told, value, "{name}");
+        assert!(answer.headers().contains_key("x-request-id"));
+    }
     Ok(())
 }
 

@@ -25,6 +25,7 @@ use thrifty::{Endpoint, Lane};
 
 mod batches;
 mod faults;
+mod files;
 mod hostile;
 mod raw;
 mod recordings;
@@ -528,6 +529,29 @@ async fn what_was_asked_for_and_how_many_at_once_can_be_asserted() -> Result {
     let by_model = simulator.requests_by_model();
     assert_eq!((by_model["gpt-4o"], by_model["gpt-4o-mini"]), (4, 2));
     assert_eq!(simulator.requests()[0].model().as_deref(), Some("gpt-4o"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_image_is_counted_by_its_detail() -> Result {
+    let client = Simulator::new().client();
+    let tokens = async |part: Option<Value>| {
+        let text = json!({"type": "text", "text": "What is this?"});
+        let parts: Vec<Value> = [Some(text), part].into_iter().flatten().collect();
+        let request = ask_with(
+            "gpt-4o",
+            &json!({"messages": [{"role": "user", "content": parts}]}),
+        );
+        Ok::<_, OpenAIError>(client.chat().create(request).await?.usage.unwrap().prompt_tokens)
+    };
+    let image = |detail: &str| {
+        let url = "https://example.com/a.png";
+        Some(json!({"type": "image_url", "image_url": {"url": url, "detail": detail}}))
+    };
+    let text = tokens(None).await?;
+    let low = tokens(image("low")).await?;
+    assert_eq!(low - text, 85, "OpenAI's base for an image at low detail");
+    assert!(tokens(image("high")).await? > low);
     Ok(())
 }
 

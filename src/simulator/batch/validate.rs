@@ -146,3 +146,66 @@ pub(super) fn check(simulator: &Simulator, input: &Bytes, endpoint: &Endpoint) -
     }
     checked
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(input: impl Into<Bytes>) -> Vec<(&'static str, Option<usize>)> {
+        let checked = check(&Simulator::new(), &input.into(), &Endpoint::ChatCompletions);
+        let told = checked.errors.iter();
+        told.map(|complaint| (complaint.code, complaint.line)).collect()
+    }
+
+    fn line(id: usize) -> Value {
+        json!({"custom_id": id.to_string(), "method": "POST", "url": "/v1/chat/completions",
+            "body": {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}})
+    }
+
+    #[test]
+    fn each_rule_names_its_line() {
+        let mut cases = Vec::new();
+        for (member, value, code) in [
+            ("/custom_id", json!(null), "missing_required_parameter"),
+            ("/body", json!(null), "missing_required_parameter"),
+            ("/method", json!("GET"), "invalid_method"),
+            ("/url", json!("/v1/embeddings"), "invalid_url"),
+            ("/custom_id", json!("0"), "duplicate_custom_id"),
+            ("/body/stream", json!(true), "streaming_unsupported"),
+            ("/body/model", json!("gpt-4o-mini"), "mismatched_model"),
+        ] {
+            let mut bad = line(1);
+            let (parent, name) = member.rsplit_once('/').unwrap();
+            bad.pointer_mut(parent).unwrap()[name] = value;
+            cases.push((bad.to_string(), code));
+        }
+        cases.push(("[1, 2".to_owned(), "invalid_json_line"));
+        for (bad, code) in cases {
+            assert_eq!(
+                complaints(format!("{}\n\n{bad}\n", line(0))),
+                [(code, Some(3))],
+                "{bad}"
+            );
+        }
+        let mut unknown = line(0);
+        unknown["body"]["model"] = json!("nobody");
+        assert_eq!(complaints(unknown.to_string()), [("model_not_found", Some(1))]);
+        assert_eq!(complaints(line(0).to_string()), []);
+        let bad_utf_8 = [line(0).to_string().as_bytes(), b"\n\xff\xfe\n"].concat();
+        assert_eq!(complaints(bad_utf_8), [("invalid_json_line", Some(2))]);
+    }
+
+    #[test]
+    fn a_file_that_is_empty_or_too_long_or_too_large_fails_as_a_whole() {
+        assert_eq!(complaints("\n \n"), [("empty_file", None)]);
+        let lines = |count: usize| {
+            (0..count)
+                .map(|id| line(id).to_string())
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(complaints(lines(MAX_LINES)), []);
+        assert_eq!(complaints(lines(MAX_LINES + 1)), [("too_many_requests", None)]);
+        assert_eq!(complaints(vec![0; MAX_BYTES + 1]), [("file_too_large", None)]);
+    }
+}
