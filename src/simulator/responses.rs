@@ -1,10 +1,12 @@
 //! Responses: creation, plain and streamed, retrieval and deletion.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::Simulator;
 use super::ask::{Ask, Draft, Shape, shape};
@@ -18,15 +20,19 @@ use crate::wire;
 /// How many responses can be asked for again; the oldest makes room.
 const KEPT: usize = 1_000;
 
-/// Members of a request that are only told back.
-#[derive(Deserialize)]
+/// Members of a request that are told back. One of another type is refused, before anything is generated.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Echo {
-    #[serde(default)]
     store: Option<bool>,
-    #[serde(default)]
-    metadata: Option<Value>,
-    #[serde(default)]
-    user: Option<Value>,
+    metadata: Option<BTreeMap<String, String>>,
+    user: Option<String>,
+    previous_response_id: Option<String>,
+    temperature: Option<Number>,
+    top_p: Option<Number>,
+    text: Option<Map<String, Value>>,
+    tools: Option<Vec<Map<String, Value>>>,
+    tool_choice: Option<Value>,
 }
 
 impl Simulator {
@@ -84,27 +90,21 @@ impl Simulator {
         let usage = self.bill(&response_id(unique), ask, std::slice::from_ref(&draft));
         let now = self.core.now();
         let is_kept = echo.store.unwrap_or(true);
-        let or = |raw: Option<&RawValue>, default: Value| match raw.and_then(parsed) {
-            None | Some(Value::Null) => default,
-            Some(given) => given,
-        };
+        let mut text = echo.text.unwrap_or_default();
+        text.entry("format").or_insert_with(|| json!({"type": "text"}));
         let view = &ask.view;
-        let mut text = or(view.text, json!({}));
-        if let Some(text) = text.as_object_mut() {
-            text.entry("format").or_insert_with(|| json!({"type": "text"}));
-        }
         // What a stream says first; the end adds output, status and usage.
         let base = json!({
             "id": response_id(unique), "object": "response", "created_at": now, "status": "in_progress",
             "background": false, "error": null, "incomplete_details": null,
             "instructions": view.instructions.and_then(parsed), "max_output_tokens": view.output_limit(),
             "model": models::served(&ask.model), "output": [], "parallel_tool_calls": true,
-            "previous_response_id": view.previous_response_id.and_then(parsed),
+            "previous_response_id": echo.previous_response_id,
             "reasoning": {"effort": null, "summary": null}, "service_tier": ask.tier, "store": is_kept,
-            "temperature": or(view.temperature, json!(1.0)), "text": text,
-            "tool_choice": or(view.tool_choice, json!("auto")), "tools": or(view.tools, json!([])),
-            "top_p": or(view.top_p, json!(1.0)), "truncation": "disabled", "usage": null, "user": echo.user,
-            "metadata": echo.metadata.unwrap_or_else(|| json!({})),
+            "temperature": echo.temperature.unwrap_or_else(|| 1.into()), "text": text,
+            "tool_choice": echo.tool_choice.unwrap_or_else(|| json!("auto")), "tools": echo.tools.unwrap_or_default(),
+            "top_p": echo.top_p.unwrap_or_else(|| 1.into()), "truncation": "disabled", "usage": null, "user": echo.user,
+            "metadata": echo.metadata.unwrap_or_default(),
         });
         Ok(Answer {
             unique,

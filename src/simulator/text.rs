@@ -139,10 +139,10 @@ struct Instance<'a> {
 
 impl Instance<'_> {
     fn of(&mut self, schema: &Value, depth: u32) -> Value {
+        self.spend(5);
         if depth > 12 || self.left == 0 {
             return Value::Null;
         }
-        self.spend(4);
         if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
             let root = self.root;
             let found = target.strip_prefix('#').and_then(|path| root.pointer(path));
@@ -316,12 +316,14 @@ mod tests {
             json!({"type": "string", "minLength": i64::MAX}),
             |items, _| json!({"type": "array", "minItems": i64::MAX, "items": items}),
         );
+        let wide = json!({"type": "array", "minItems": 64, "items": again});
         let fat = json!({"type": "array", "minItems": 64, "items": {"enum": ["x".repeat(50_000)]}});
         let named = json!({"properties": {"x".repeat(50_000): again}});
         for schema in [
             json!({"properties": {"next": again}}),
             json!({"properties": many}),
             deep,
+            wide,
             fat,
             named,
             again,

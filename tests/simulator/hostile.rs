@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use thrifty::simulator::{Fault, Simulator, SimulatorServer};
 use tokio::io::AsyncWriteExt;
 
+use super::batches::line;
 use super::raw::{get, post, send};
 use super::{Result, ask};
 
@@ -110,6 +111,105 @@ async fn hostile_bodies_are_refused_or_answered_and_never_more() {
         );
     }
     assert!(get(&simulator, "/v1/models").await["data"].is_array());
+}
+
+/// Takes something out, puts something in, or doubles something.
+fn mutate(rng: &mut fastrand::Rng, body: &str) -> String {
+    const PIECES: [&str; 14] = [
+        "null",
+        "{}",
+        "[",
+        "}",
+        "\"",
+        ",",
+        "-1",
+        "1e400",
+        "18446744073709551615",
+        "-9223372036854775808",
+        "\"$ref\":\"#\",",
+        "\u{1f600}",
+        "\\u0000",
+        "--b\r\n",
+    ];
+    let mut body: Vec<char> = body.chars().collect();
+    for _ in 0..rng.usize(1..4) {
+        let start = rng.usize(..=body.len());
+        let end = rng.usize(start..=body.len().min(start + 20));
+        let piece: Vec<char> = match rng.u8(..3) {
+            0 => Vec::new(),
+            1 => PIECES[rng.usize(..PIECES.len())].chars().collect(),
+            _ => body[start..end].repeat(2),
+        };
+        body.splice(start..end, piece);
+    }
+    body.into_iter().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_done_to_a_request_it_is_answered_or_refused() {
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer", "minimum": 3, "maximum": 9},
+        "b": {"enum": ["x", 1]}, "c": {"type": "array", "minItems": 3, "items": {"$ref": "#/properties/a"}}}});
+    let content = json!([{"type": "text", "text": "hi"},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "high"}}]);
+    let line = line("a", "gpt-4o", "x");
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b\r\n\
+         Content-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n{line}\r\n--b--\r\n"
+    );
+    let simulator = Simulator::new();
+    let (multipart, json) = ("multipart/form-data; boundary=b", "application/json");
+    let (_, file) = send(&simulator, "POST", "/v1/files", multipart, &form).await;
+    let file: Value = serde_json::from_str(&file).unwrap();
+    let requests = [
+        (
+            "/v1/chat/completions",
+            json!({"model": "gpt-4o", "messages": [{"role": "user", "content": content}],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}], "n": 2})
+            .to_string(),
+        ),
+        (
+            "/v1/chat/completions",
+            json!({"model": "o3", "messages": [{"role": "user", "content": "x"}],
+            "max_completion_tokens": 70, "service_tier": "flex", "stream": true, "stream_options": {},
+            "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}})
+            .to_string(),
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "gpt-5", "input": [{"role": "user", "content": "x"}], "store": false,
+            "text": {"format": {"type": "json_schema", "schema": schema}}, "metadata": {"a": "b"}})
+            .to_string(),
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "text-embedding-3-small", "input": [[1, 2], [3]], "dimensions": 8,
+            "encoding_format": "base64"})
+            .to_string(),
+        ),
+        (
+            "/v1/batches",
+            json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions",
+            "completion_window": "24h", "metadata": {"a": "b"}})
+            .to_string(),
+        ),
+        ("/v1/files", form),
+    ];
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut answered = 0;
+    for _ in 0..6_000 {
+        let (path, body) = &requests[rng.usize(..requests.len())];
+        let body = mutate(&mut rng, body);
+        let kind = if *path == "/v1/files" { multipart } else { json };
+        let (status, answer) = send(&simulator, "POST", path, kind, &body).await;
+        assert!(
+            [200, 400, 403, 404].contains(&status),
+            "{path} {body} {status} {answer}"
+        );
+        answered += u32::from(status == 200);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    assert!((500..5_500).contains(&answered), "{answered}");
 }
 
 #[tokio::test]
