@@ -22,7 +22,8 @@
 //! - A batch whose last line has not run within its window expires; one that is cancelled ends within ten minutes. Both
 //!   deliver and bill what had run.
 //! - Files of batches are kept for 30 days. 2,000 batches can be created in an hour.
-//! - The last 1,000 responses can be retrieved and deleted, unless their `store` was false.
+//! - The last 1,000 responses can be retrieved, deleted and gone on with, unless their `store` was false. One that goes
+//!   on with another has the tokens of the conversation so far in its input.
 //!
 //! What goes wrong is scripted with [`Fault`]; what was asked and billed is read from [`Simulator::requests`] and
 //! [`Simulator::book`]. The page [`testing`] shows how to test a service with it.

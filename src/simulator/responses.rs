@@ -79,7 +79,26 @@ impl Simulator {
             let refusal = Refusal::bad_request("Missing required parameter: 'input'.");
             return Err(refusal.about("input").with_code("missing_required_parameter"));
         }
-        self.ask(Endpoint::Responses, &view, model, in_batch)
+        let context = view.previous_response_id.filter(|raw| !wire::is_null(raw));
+        let context = context.map_or(Ok(0), |id| self.context(&wire::string(id).unwrap_or_default()))?;
+        let mut ask = self.ask(Endpoint::Responses, &view, model, in_batch)?;
+        ask.input_tokens += context;
+        Ok(ask)
+    }
+
+    /// Returns the tokens of a conversation up to a response: what it was told and what it said.
+    fn context(&self, id: &str) -> Result<u64, Refusal> {
+        let kept = self.core.responses();
+        let usage = kept
+            .iter()
+            .find(|answer| answer.id() == id)
+            .map(|answer| answer.usage);
+        let usage = usage.ok_or_else(|| {
+            let message = format!("Previous response with id '{id}' not found.");
+            let refusal = Refusal::bad_request(message).about("previous_response_id");
+            refusal.with_code("previous_response_not_found")
+        })?;
+        Ok(usage.input_tokens + usage.output_tokens - usage.reasoning_tokens)
     }
 
     fn respond(&self, ask: &Ask<'_>, body: &Bytes) -> Result<Answer, Refusal> {

@@ -1,5 +1,6 @@
-//! Responses: refused, asked for again, and deleted.
+//! Responses: answered, refused, gone on with, asked for again, and deleted.
 
+use async_openai::error::OpenAIError;
 use async_openai::types::responses::{
     CreateResponse, OutputItem, OutputMessageContent, Response, ResponseStreamEvent,
 };
@@ -26,6 +27,56 @@ fn refusal(response: &Response) -> Option<&str> {
         [OutputMessageContent::Refusal(refused)] => Some(&refused.refusal),
         _ => None,
     }
+}
+
+#[tokio::test]
+async fn a_response_is_the_same_plain_and_streamed() -> Result {
+    let simulator = Simulator::new();
+    let client = simulator.client();
+    let request = request(&json!({"model": "gpt-5-mini"}));
+    let plain = client.responses().create(request.clone()).await?;
+    assert_eq!(plain.model, "gpt-5-mini-2025-08-07");
+    let mut stream = client.responses().create_stream(request).await?;
+    let (mut text, mut completed, mut kinds) = (String::new(), None, Vec::new());
+    while let Some(event) = stream.next().await {
+        match event? {
+            ResponseStreamEvent::ResponseCreated(_) => kinds.push("created"),
+            ResponseStreamEvent::ResponseOutputTextDelta(event) => text.push_str(&event.delta),
+            ResponseStreamEvent::ResponseCompleted(event) => completed = Some(event.response),
+            _ => {}
+        }
+    }
+    let completed = completed.unwrap();
+    assert_eq!(kinds, ["created"]);
+    assert_eq!(plain.output_text().as_deref(), Some(text.as_str()));
+    assert_eq!(completed.output_text(), plain.output_text());
+    assert_eq!(completed.usage, plain.usage);
+    assert!(plain.usage.unwrap().output_tokens_details.reasoning_tokens > 0);
+    assert_eq!(simulator.book().charges().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_response_calls_its_function_plain_and_streamed() -> Result {
+    let client = Simulator::new().client();
+    let request = request(
+        &json!({"tools": [{"type": "function", "name": "find", "strict": true,
+        "parameters": {"type": "object", "required": ["q"], "properties": {"q": {"type": "string"}}}}]}),
+    );
+    let answer = client.responses().create(request.clone()).await?;
+    let [OutputItem::FunctionCall(call)] = answer.output.as_slice() else {
+        panic!("{:?}", answer.output)
+    };
+    assert_eq!(call.name, "find");
+    let mut stream = client.responses().create_stream(request).await?;
+    let mut arguments = String::new();
+    while let Some(event) = stream.next().await {
+        if let ResponseStreamEvent::ResponseFunctionCallArgumentsDelta(event) = event? {
+            arguments.push_str(&event.delta);
+        }
+    }
+    assert_eq!(arguments, call.arguments);
+    Ok(())
 }
 
 #[tokio::test]
@@ -82,6 +133,33 @@ async fn a_response_can_be_asked_for_again_until_it_is_deleted() -> Result {
         .create(request(&json!({"store": false})))
         .await?;
     assert!(client.responses().retrieve(&forgotten.id).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_response_that_goes_on_with_another_pays_for_its_context() -> Result {
+    let client = Simulator::new().client();
+    let go_on = async |from: Option<&str>| {
+        let request = request(&json!({"model": "o3", "previous_response_id": from}));
+        client.responses().create(request).await
+    };
+    let first = go_on(None).await?;
+    let second = go_on(Some(&first.id)).await?;
+    let third = go_on(Some(&second.id)).await?;
+    assert_eq!(third.previous_response_id.as_ref(), Some(&second.id));
+    let [first, second, third] = [first, second, third].map(|response| response.usage.unwrap());
+    let told = |usage: &async_openai::types::responses::ResponseUsage| {
+        usage.total_tokens - usage.output_tokens_details.reasoning_tokens
+    };
+    assert_eq!(second.input_tokens, told(&first) + first.input_tokens);
+    assert_eq!(third.input_tokens, told(&second) + first.input_tokens);
+    let Err(OpenAIError::ApiError(refused)) = go_on(Some("resp_nobody")).await else {
+        panic!("nobody made it")
+    };
+    assert_eq!(
+        refused.api_error.code.as_deref(),
+        Some("previous_response_not_found")
+    );
     Ok(())
 }
 
