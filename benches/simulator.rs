@@ -59,20 +59,26 @@ fn in_process() {
         .map(|n| factory(chat(&format!("Which rivers flow through city number {n}?"))))
         .collect();
     let runtime = paused();
+    // By the time on the processor, so that what else runs on the machine does not count.
     let round = || {
-        let start = Instant::now();
+        let start = cpu_time();
         runtime.block_on(async {
             for request in requests.iter().cycle().take(CALLS as usize) {
                 std::hint::black_box(call(service.clone(), request.clone()).await);
             }
         });
-        f64::from(CALLS) / start.elapsed().as_secs_f64()
+        f64::from(CALLS) / cpu_time().saturating_sub(start).as_secs_f64()
     };
     round();
     let mut rates: Vec<f64> = (0..9).map(|_| round()).collect();
     rates.sort_by(f64::total_cmp);
     let rate = rates.get(rates.len() / 2).unwrap();
     println!("goal simulator/in-process: {rate:.0} calls/s (>= 100000 on one core)");
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap()
 }
 
 fn batch_of_50_000() {

@@ -125,11 +125,11 @@ impl Outgoing {
 
     /// Sets a header unless there is one of this name.
     #[must_use]
-    pub(super) fn with_default_header(self, name: &'static str, value: &str) -> Self {
-        if self.headers.contains_key(name) {
-            return self;
+    pub(super) fn with_default_header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.entry(HeaderName::from_static(name)).or_insert(value);
         }
-        self.with_header(name, value)
+        self
     }
 }
 
