@@ -100,9 +100,31 @@ fn cell(row: &Row) -> String {
         .map(|rate| rate.map(pico_per_token));
     let (input, output) = (pico_per_token(row.input), pico_per_token(row.output));
     format!(
-        "    Cell::new({lane}, {from}, {}, {input}, {output}, {kinds:?}),\n",
-        row.above
+        "    Cell::new({lane}, {from}, {}, {input}, {output}, {kinds:?}, {:#b}),\n",
+        row.above,
+        confirmed(row)
     )
+}
+
+/// A bit for each rate that both sources say, the first one lowest.
+fn confirmed(row: &Row) -> u16 {
+    let rates = [
+        ("input", Some(row.input)),
+        ("output", Some(row.output)),
+        ("cache_read", row.cache_read),
+        ("cache_write", row.cache_write),
+        ("audio_input", row.audio_input),
+        ("audio_output", row.audio_output),
+    ];
+    let whole_row = !row.confirmed && row.single_source.is_empty();
+    let confirmed = |(name, rate): &(&str, Option<Usd>)| {
+        rate.is_some() && !whole_row && !row.single_source.iter().any(|single| single == name)
+    };
+    rates
+        .iter()
+        .enumerate()
+        .filter(|(_, rate)| confirmed(rate))
+        .fold(0, |bits, (bit, _)| bits | 1 << bit)
 }
 
 fn generate(table: &Table) -> String {

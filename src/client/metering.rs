@@ -88,7 +88,11 @@ pub(super) fn book(
     entry.cost = match (usage, entry.model()) {
         _ if !known_tier => Cost::Unpriced(UnpricedReason::UnknownTier),
         (_, None) => Cost::Unpriced(UnpricedReason::UnknownModel),
-        (Some(usage), Some(model)) => prices.cost(model, entry.lane, &usage, entry.at),
+        (Some(usage), Some(model)) => {
+            let quote = prices.quote(model, entry.lane, &usage, entry.at);
+            entry.price_source = quote.source;
+            quote.cost
+        }
         (None, Some(_)) => {
             let at_most = bound.cost(core, entry);
             Cost::Partial {

@@ -13,7 +13,7 @@ use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
 use crate::model::ModelId;
 use crate::money::{Usd, UsdSum};
-use crate::pricing::{Cost, UnpricedReason};
+use crate::pricing::{Cost, PriceSource, UnpricedReason};
 use crate::usage::Usage;
 
 /// One model that was called, or tried to be called, for one operation.
@@ -70,6 +70,9 @@ pub struct LedgerEntry {
     /// Which edition of the price book priced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_revision: Option<Arc<str>>,
+    /// Who confirms the rates that were used, if any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_source: Option<PriceSource>,
     /// What it would have cost as it was asked for, and where the difference comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
@@ -110,6 +113,7 @@ impl LedgerEntry {
             usage: None,
             cost: Cost::Unpriced(UnpricedReason::UnmeteredEndpoint),
             price_revision: None,
+            price_source: None,
             baseline: None,
             reason: None,
             degradations: Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::ledger::{LedgerEntry, Status};
 use crate::money::UsdSum;
-use crate::pricing::Cost;
+use crate::pricing::{Cost, PriceSource};
 use crate::usage::Usage;
 
 /// The sums over some entries. Adding entries in any order, or merging sums of their parts, gives the same.
@@ -85,6 +85,8 @@ pub struct Coverage {
     pub unbounded: u64,
     /// What the bounded `partial` rows can have cost beyond what is known.
     pub open: UsdSum,
+    /// The part of the known cost that rests on a rate which only one source knows.
+    pub single_source: UsdSum,
     /// Rows without token counts.
     pub without_usage: u64,
     /// Rows whose cost and baseline are both known, so that savings can be told.
@@ -110,6 +112,9 @@ impl Totals {
         }
         if let Some(known) = entry.cost.known() {
             self.cost += known;
+            if entry.price_source == Some(PriceSource::SingleSource) {
+                self.coverage.single_source += known;
+            }
         }
         self.coverage.add(&entry.cost);
         self.compare(entry);
@@ -192,6 +197,7 @@ impl Coverage {
         self.unpriced += other.unpriced;
         self.unbounded += other.unbounded;
         self.open += other.open;
+        self.single_source += other.single_source;
         self.without_usage += other.without_usage;
         self.compared += other.compared;
     }
@@ -227,10 +233,12 @@ mod tests {
         fn entry()(
             cost in cost(), tokens in proptest::option::of(any::<(u64, u64)>()), attempts in 0_u32..4,
             levers in proptest::option::of([any::<i32>(), any::<i32>(), any::<i32>()]), consistent in any::<bool>(),
+            single_source in any::<bool>(),
         ) -> LedgerEntry {
             let at = Timestamp::from_unix_millis(0);
             let mut entry = LedgerEntry::new(EntryId::new(at), OpId::new(at), at, Endpoint::Responses);
             entry.cost = cost;
+            entry.price_source = single_source.then_some(PriceSource::SingleSource);
             entry.attempts = attempts;
             entry.usage = tokens.map(|(input, output)| Usage::new(input, output));
             let actual = cost.exact().filter(|_| consistent).unwrap_or(Usd::ZERO);
@@ -265,6 +273,8 @@ mod tests {
             prop_assert_eq!(whole.savings.baseline.saturating_sub(whole.savings.total()), cost);
             let coverage = whole.coverage;
             prop_assert_eq!(coverage.priced + coverage.partial + coverage.unpriced, whole.calls);
+            let single = entries.iter().filter(|entry| entry.price_source.is_some());
+            prop_assert_eq!(coverage.single_source, single.filter_map(|entry| entry.cost.known()).sum());
         }
     }
 }

@@ -11,7 +11,7 @@ mod cost;
 mod price;
 
 pub use cost::{Cost, PartialReason, UnpricedReason};
-pub use price::{Price, PriceError, Rates};
+pub use price::{Price, PriceError, PriceSource, Rates};
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -67,6 +67,25 @@ struct Book {
     prices: BTreeMap<ModelId, Price>,
     aliases: BTreeMap<ModelId, ModelId>,
     revision: Arc<str>,
+}
+
+/// A cost, and who confirms the rates behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Quote {
+    /// What it cost, as far as it is known.
+    pub cost: Cost,
+    /// Who confirms the rates that were used; `None` if none were.
+    pub source: Option<PriceSource>,
+}
+
+impl Quote {
+    const fn unpriced(reason: UnpricedReason) -> Self {
+        Self {
+            cost: Cost::Unpriced(reason),
+            source: None,
+        }
+    }
 }
 
 impl PriceBook {
@@ -134,9 +153,17 @@ impl PriceBook {
         input_tokens: u64,
         at: Timestamp,
     ) -> Result<Rates, UnpricedReason> {
-        price::rates(self.cells(model)?, lane, input_tokens, at)
-            .copied()
-            .ok_or(UnpricedReason::UnpricedLane)
+        self.cell(model, lane, input_tokens, at).map(|cell| cell.rates)
+    }
+
+    fn cell(
+        &self,
+        model: &ModelId,
+        lane: Lane,
+        input_tokens: u64,
+        at: Timestamp,
+    ) -> Result<&price::Cell, UnpricedReason> {
+        price::cell(self.cells(model)?, lane, input_tokens, at).ok_or(UnpricedReason::UnpricedLane)
     }
 
     /// Prices the token counts of an answer, exactly.
@@ -144,9 +171,14 @@ impl PriceBook {
     /// A count without a rate makes the cost [`Partial`](Cost::Partial). So do parts that are more than their whole:
     /// what is then known to have been billed are the totals at the cheapest rate that any part of them can have.
     pub fn cost(&self, model: &ModelId, lane: Lane, usage: &Usage, at: Timestamp) -> Cost {
-        let rates = match self.rates(model, lane, usage.input_tokens, at) {
-            Ok(rates) => rates,
-            Err(reason) => return Cost::Unpriced(reason),
+        self.quote(model, lane, usage, at).cost
+    }
+
+    /// Prices the token counts of an answer as [`cost`](Self::cost) does, and says who confirms the rates it used.
+    pub fn quote(&self, model: &ModelId, lane: Lane, usage: &Usage, at: Timestamp) -> Quote {
+        let cell = match self.cell(model, lane, usage.input_tokens, at) {
+            Ok(cell) => cell,
+            Err(reason) => return Quote::unpriced(reason),
         };
         let partial = |known, why| Cost::Partial {
             known,
@@ -154,18 +186,26 @@ impl PriceBook {
             why,
         };
         let priced = match usage.meters() {
-            Ok(meters) => rates.bill(&meters).map(|bill| {
-                if bill.complete {
+            Ok(meters) => cell.rates.bill(&meters).map(|bill| {
+                let cost = if bill.complete {
                     Cost::Priced(bill.known)
                 } else {
                     partial(bill.known, PartialReason::UnpricedMeter)
-                }
+                };
+                (cost, bill.used)
             }),
-            Err(_) => rates
-                .at_least(usage)
-                .map(|known| partial(known, PartialReason::InconsistentUsage)),
+            Err(_) => cell.rates.at_least(usage).map(|known| {
+                let cost = partial(known, PartialReason::InconsistentUsage);
+                (cost, cell.rates.kinds())
+            }),
         };
-        priced.unwrap_or(Cost::Unpriced(UnpricedReason::Overflow))
+        match priced {
+            Some((cost, used)) => Quote {
+                cost,
+                source: Some(cell.source_of(used)),
+            },
+            None => Quote::unpriced(UnpricedReason::Overflow),
+        }
     }
 
     /// Returns an upper bound of what a request can cost whose token counts are at most these.

@@ -1,5 +1,9 @@
 //! Unit prices, in whole pico-dollars a token.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::lane::Lane;
 use crate::money::{ParseUsdError, Usd};
@@ -127,22 +131,49 @@ impl Rates {
         let mut bill = Bill {
             known: Usd::ZERO,
             complete: true,
+            used: Kinds::NONE,
         };
-        for (count, rate) in [
-            (meters.input, Some(self.input())),
-            (meters.cache_read, Some(self.cache_read())),
-            (meters.cache_write, Some(self.cache_write())),
-            (meters.output, Some(self.output())),
-            (meters.audio_input, self.audio_input.map(Usd::from_pico)),
-            (meters.audio_output, self.audio_output.map(Usd::from_pico)),
+        for (count, rate, kind) in [
+            (meters.input, Some(self.input()), Kinds::INPUT),
+            (meters.cache_read, Some(self.cache_read()), Kinds::CACHE_READ),
+            (meters.cache_write, Some(self.cache_write()), Kinds::CACHE_WRITE),
+            (meters.output, Some(self.output()), Kinds::OUTPUT),
+            (
+                meters.audio_input,
+                self.audio_input.map(Usd::from_pico),
+                Kinds::AUDIO_INPUT,
+            ),
+            (
+                meters.audio_output,
+                self.audio_output.map(Usd::from_pico),
+                Kinds::AUDIO_OUTPUT,
+            ),
         ] {
             match rate {
                 _ if count == 0 => {}
-                Some(rate) => bill.known = bill.known.checked_add(rate.checked_mul(count)?)?,
+                Some(rate) => {
+                    bill.known = bill.known.checked_add(rate.checked_mul(count)?)?;
+                    bill.used = bill.used.and(kind);
+                }
                 None => bill.complete = false,
             }
         }
         Some(bill)
+    }
+
+    /// The kinds that have a rate of their own.
+    pub(super) fn kinds(&self) -> Kinds {
+        [
+            (self.cache_read, Kinds::CACHE_READ),
+            (self.cache_write, Kinds::CACHE_WRITE),
+            (self.audio_input, Kinds::AUDIO_INPUT),
+            (self.audio_output, Kinds::AUDIO_OUTPUT),
+        ]
+        .into_iter()
+        .filter(|(rate, _)| rate.is_some())
+        .fold(Kinds::INPUT.and(Kinds::OUTPUT), |kinds, (_, kind)| {
+            kinds.and(kind)
+        })
     }
 
     /// The least that the totals can have cost, whatever their parts are.
@@ -172,6 +203,60 @@ impl Rates {
 pub(super) struct Bill {
     pub(super) known: Usd,
     pub(super) complete: bool,
+    /// The kinds of tokens that were billed.
+    pub(super) used: Kinds,
+}
+
+/// A set of kinds of tokens: one bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Kinds(u16);
+
+impl Kinds {
+    pub(super) const NONE: Self = Self(0);
+    const INPUT: Self = Self(1);
+    const OUTPUT: Self = Self(1 << 1);
+    const CACHE_READ: Self = Self(1 << 2);
+    const CACHE_WRITE: Self = Self(1 << 3);
+    const AUDIO_INPUT: Self = Self(1 << 4);
+    const AUDIO_OUTPUT: Self = Self(1 << 5);
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn holds_all(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
+/// Who says that a rate is right. Spend at rates of one source only is told apart from the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PriceSource {
+    /// Two independent sources of the built-in table say the same of every rate that was used.
+    Confirmed,
+    /// A rate that was used is known from one source only, or is booked for want of one.
+    SingleSource,
+    /// You set the price.
+    Own,
+}
+
+impl PriceSource {
+    /// Returns the name it has in ledgers and reports, such as `single_source`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::SingleSource => "single_source",
+            Self::Own => "own",
+        }
+    }
+}
+
+impl fmt::Display for PriceSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Rates and when they hold.
@@ -181,12 +266,14 @@ pub(super) struct Cell {
     from: Timestamp,
     /// Holds for requests with more input than this; 0 is the base band, which also holds for no input at all.
     above: u64,
-    rates: Rates,
+    pub(super) rates: Rates,
+    /// The kinds whose rates two sources confirm; `None` if you set the price.
+    confirmed: Option<Kinds>,
 }
 
 impl Cell {
     /// For the generated table: milliseconds since 1970, tokens, pico-dollars a token. `kinds` are cache read, cache
-    /// write, audio input and audio output.
+    /// write, audio input and audio output; `confirmed` has a bit for each rate, input and output first.
     pub(super) const fn new(
         lane: Lane,
         from: i64,
@@ -194,6 +281,7 @@ impl Cell {
         input: i64,
         output: i64,
         kinds: [Option<i64>; 4],
+        confirmed: u16,
     ) -> Self {
         let [cache_read, cache_write, audio_input, audio_output] = kinds;
         Self {
@@ -208,6 +296,16 @@ impl Cell {
                 audio_input,
                 audio_output,
             },
+            confirmed: Some(Kinds(confirmed)),
+        }
+    }
+
+    /// Says who confirms the rates of these kinds.
+    pub(super) const fn source_of(&self, used: Kinds) -> PriceSource {
+        match self.confirmed {
+            None => PriceSource::Own,
+            Some(confirmed) if confirmed.holds_all(used) => PriceSource::Confirmed,
+            Some(_) => PriceSource::SingleSource,
         }
     }
 
@@ -226,12 +324,11 @@ fn edition(cells: &[Cell], lane: Lane, at: Timestamp) -> impl Iterator<Item = &C
         .filter(move |cell| Some(cell.from) == newest)
 }
 
-/// Returns the rates of a request with so much input.
-pub(super) fn rates(cells: &[Cell], lane: Lane, input_tokens: u64, at: Timestamp) -> Option<&Rates> {
+/// Returns the cell of a request with so much input.
+pub(super) fn cell(cells: &[Cell], lane: Lane, input_tokens: u64, at: Timestamp) -> Option<&Cell> {
     edition(cells, lane, at)
         .filter(|cell| cell.holds_for(input_tokens))
         .max_by_key(|cell| cell.above)
-        .map(|cell| &cell.rates)
 }
 
 /// Returns the rates of every band that a request with up to so much input can fall in.
@@ -305,6 +402,7 @@ impl Price {
             from: Timestamp::from_unix_millis(i64::MIN),
             above,
             rates,
+            confirmed: None,
         });
         self
     }
@@ -343,16 +441,17 @@ mod tests {
     fn a_newer_edition_replaces_all_bands_of_the_older_one() {
         let at = Timestamp::from_unix_millis;
         let cells = [
-            Cell::new(Lane::Standard, i64::MIN, 0, 10, 10, [None; 4]),
-            Cell::new(Lane::Standard, i64::MIN, 100, 20, 20, [None; 4]),
-            Cell::new(Lane::Standard, 1_000, 0, 5, 5, [None; 4]),
+            Cell::new(Lane::Standard, i64::MIN, 0, 10, 10, [None; 4], 0b11),
+            Cell::new(Lane::Standard, i64::MIN, 100, 20, 20, [None; 4], 0b11),
+            Cell::new(Lane::Standard, 1_000, 0, 5, 5, [None; 4], 0b11),
         ];
-        let input =
-            |tokens, ms| rates(&cells, Lane::Standard, tokens, at(ms)).map(|rates| rates.input().as_pico());
+        let input = |tokens, ms| {
+            cell(&cells, Lane::Standard, tokens, at(ms)).map(|cell| cell.rates.input().as_pico())
+        };
         assert_eq!(input(100, 999), Some(10));
         assert_eq!(input(101, 999), Some(20));
         assert_eq!(input(101, 1_000), Some(5));
-        assert!(rates(&cells, Lane::Flex, 1, at(0)).is_none());
+        assert!(cell(&cells, Lane::Flex, 1, at(0)).is_none());
     }
 
     #[test]

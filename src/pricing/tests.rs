@@ -269,6 +269,41 @@ fn the_worst_case_takes_the_dearest_band_that_can_be_reached() {
     assert_eq!(worst("gpt-audio", 1, 1), "0.000096");
 }
 
+#[test]
+fn a_cost_says_whether_two_sources_confirm_the_rates_it_used() {
+    let source = |model: &str, lane, usage| {
+        let quote = PriceBook::builtin().quote(&model.into(), lane, &usage, NOW);
+        assert_eq!(quote.cost, cost(model, lane, usage));
+        quote.source
+    };
+    let confirmed = Some(PriceSource::Confirmed);
+    let single = Some(PriceSource::SingleSource);
+    assert_eq!(source("gpt-4o", Lane::Standard, usage(9, 3, 0, 1)), confirmed);
+    // What is cached inside a batch is not documented; the rest of the row is.
+    assert_eq!(source("gpt-4.1", Lane::Batch, usage(9, 0, 0, 1)), confirmed);
+    assert_eq!(source("gpt-4.1", Lane::Batch, usage(9, 1, 0, 1)), single);
+    assert_eq!(
+        source("ft:gpt-4.1:acme::x", Lane::Standard, usage(9, 0, 0, 1)),
+        single
+    );
+    // No source has a price of cache writes here: the input rate is booked.
+    assert_eq!(source("gpt-4o", Lane::Standard, usage(9, 0, 1, 0)), single);
+    assert_eq!(source("gpt-4o-turbo", Lane::Standard, usage(9, 0, 0, 0)), None);
+}
+
+#[test]
+fn a_price_of_your_own_is_your_own() {
+    let book = PriceBook::builtin()
+        .with_price("mine", Price::per_mtok("1", "2").unwrap())
+        .with_alias("prod", "gpt-4o");
+    let source = |model: &str| {
+        book.quote(&model.into(), Lane::Standard, &usage(9, 1, 1, 1), NOW)
+            .source
+    };
+    assert_eq!(source("mine"), Some(PriceSource::Own));
+    assert_eq!(source("prod"), Some(PriceSource::SingleSource));
+}
+
 fn any_usage() -> impl Strategy<Value = Usage> {
     (0_u64..400_000, 0_u64..100_000, 0_u64..100_000, 0_u64..100_000)
         .prop_map(|(fresh, read, write, output)| usage(fresh + read + write, read, write, output))
