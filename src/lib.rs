@@ -102,7 +102,7 @@ pub use lane::Lane;
 pub use model::ModelId;
 pub use money::{ParseUsdError, Usd, UsdSum};
 pub use openai::{RetryPolicy, Transport};
-pub use usage::{Meters, Usage, UsageError};
+pub use usage::{Meters, ToolCalls, Usage, UsageError};
 
 /// Compiles and runs the code in the README.
 #[cfg(doctest)]

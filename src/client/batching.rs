@@ -25,6 +25,7 @@ use crate::model::ModelId;
 use crate::money::Usd;
 use crate::openai::ServerBatches;
 use crate::pricing::{Cost, PartialReason};
+use crate::router::Facts;
 
 /// Lets a call ride a batch, if its scope says that it may wait and its endpoint and body can.
 ///
@@ -179,6 +180,14 @@ impl Bookkeeper {
         entry
     }
 
+    /// The facts by which a line is booked: those of its call, or those in force if its caller is not known.
+    fn facts(&self, passenger: Option<&Passenger>) -> Arc<Facts> {
+        match passenger {
+            Some(passenger) => Arc::clone(&passenger.operation.facts),
+            None => self.core.facts.get(),
+        }
+    }
+
     fn book_answer(&self, entry: &mut LedgerEntry, answer: &LineAnswer, passenger: Option<&Passenger>) {
         entry.http_status = Some(answer.status);
         entry.provider_id.clone_from(&answer.request_id);
@@ -194,24 +203,25 @@ impl Bookkeeper {
             None => entry.sent_model.clone(),
         };
         let reading = Reading::of_body(entry, &answer.body);
+        let facts = self.facts(passenger);
         book(
             entry,
-            &self.core,
+            &facts,
             &bound,
             baseline.as_ref(),
             reading,
             PartialReason::NoUsage,
         );
-        self.book_lost(entry, &bound, answer.lost_attempts);
+        book_lost(entry, &facts, &bound, answer.lost_attempts);
     }
+}
 
-    /// Adds attempts on the faster lane that got no answer.
-    fn book_lost(&self, entry: &mut LedgerEntry, bound: &Bound, lost: u32) {
-        if lost > 0 {
-            entry.attempts = entry.attempts.saturating_add(lost);
-            entry.cost = add_lost(entry.cost, lost, bound.cost(&self.core, entry));
-            entry.baseline = None;
-        }
+/// Adds attempts on the faster lane that got no answer.
+fn book_lost(entry: &mut LedgerEntry, facts: &Facts, bound: &Bound, lost: u32) {
+    if lost > 0 {
+        entry.attempts = entry.attempts.saturating_add(lost);
+        entry.cost = add_lost(entry.cost, lost, bound.cost(facts, entry));
+        entry.baseline = None;
     }
 }
 
@@ -247,7 +257,7 @@ impl BatchObserver for Bookkeeper {
                     }
                 };
                 let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
-                entry.cost = add_lost(entry.cost, lost, bound.cost(&self.core, &entry));
+                entry.cost = add_lost(entry.cost, lost, bound.cost(&self.facts(passenger), &entry));
             }
         }
         let entry = Arc::new(entry);

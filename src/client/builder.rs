@@ -11,6 +11,7 @@ use super::batching::{Bookkeeper, OneByOne};
 use super::core::{Books, Core, OpenCalls};
 use super::deployments::Deployments;
 use super::error::Error;
+use super::facts::{CurrentFacts, at_host};
 use super::scope::Scope;
 use crate::batch::{BatchCollector, BatchPolicy, BatchStore, InMemoryStore};
 use crate::capability::CapabilityBook;
@@ -145,7 +146,8 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
     ///
     /// # Errors
     /// None today; later settings may contradict each other.
-    pub fn build(self) -> Result<LlmClient<C>, Error> {
+    pub fn build(mut self) -> Result<LlmClient<C>, Error> {
+        self.facts.prices = at_host(self.client.config().api_base(), self.facts.prices);
         if self.router.is_some() {
             let tokens = self.facts.tokens.clone();
             // Without a thread to spare, the tables load when they are first needed.
@@ -162,7 +164,7 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             router: self.router,
             router_timeout: self.router_timeout,
             ledger: self.ledger.unwrap_or_else(|| Arc::new(InMemoryLedger::new())),
-            facts: self.facts,
+            facts: CurrentFacts::new(self.facts),
             clock: Arc::clone(&self.clock),
             asks_for_usage: self.asks_for_usage,
             deployments: self.deployments,

@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::deployments::Deployments;
+use super::facts::CurrentFacts;
 use crate::clock::Clock;
 use crate::error::ErrorKind;
 use crate::ledger::{CostLedger, LedgerEntry, LedgerError, Recorded};
 use crate::model::ModelId;
 use crate::openai::Sender;
-use crate::router::{Facts, RouteOutcome, Router};
+use crate::router::{RouteOutcome, Router};
 
 /// How many entries wait for a ledger that does not take them; beyond that the oldest is given up and counted.
 const MAX_RETAINED: usize = 10_000;
@@ -25,7 +26,7 @@ pub(super) struct Core {
     pub(super) router: Option<Arc<dyn Router>>,
     pub(super) router_timeout: Duration,
     pub(super) ledger: Arc<dyn CostLedger>,
-    pub(super) facts: Facts,
+    pub(super) facts: CurrentFacts,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) asks_for_usage: bool,
     pub(super) deployments: Deployments,

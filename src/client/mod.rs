@@ -6,6 +6,7 @@ mod call;
 mod core;
 mod deployments;
 mod error;
+mod facts;
 mod metering;
 mod pipeline;
 mod plan;
@@ -28,6 +29,7 @@ use futures_util::future::BoxFuture;
 use tower::Service;
 
 use self::core::Core;
+use self::facts::at_host;
 use self::scope::Scope;
 use crate::batch::BatchCollector;
 use crate::clock::bounded;
@@ -111,9 +113,18 @@ impl<C: Config> LlmClient<C> {
         &*self.shared.core.ledger
     }
 
-    /// Returns the price book.
-    pub fn prices(&self) -> &PriceBook {
-        &self.shared.core.facts.prices
+    /// Returns the price book in force.
+    pub fn prices(&self) -> PriceBook {
+        self.shared.core.facts.get().prices.clone()
+    }
+
+    /// Prices the calls of all clones and scopes by this book, from their next one on.
+    ///
+    /// Calls under way keep the book that they began with, up to the answer of their batch. Each entry names its
+    /// edition.
+    pub fn set_prices(&self, prices: PriceBook) {
+        let prices = at_host(self.client.config().api_base(), prices);
+        self.shared.core.facts.set_prices(prices);
     }
 
     /// Returns the collector that gathers batches, to enqueue requests directly or to watch its progress.

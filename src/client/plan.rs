@@ -11,7 +11,6 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::call::{Call, Operation};
-use super::core::Core;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
 use super::metering::named;
@@ -20,7 +19,7 @@ use crate::lane::Lane;
 use crate::ledger::{Degradation, LedgerEntry};
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::router::{AUTO, Route, RouteError, RouteRequest, Router};
+use crate::router::{AUTO, Facts, Route, RouteError, RouteRequest, Router};
 use crate::tokens::TokenCounter;
 use crate::wire::{self, Edit, RequestView, splice};
 
@@ -59,20 +58,25 @@ pub(super) struct Bound {
     input: (u64, u64),
     output: Option<u64>,
     choices: u64,
+    /// Whether input is to be kept in the provider's cache for 12 hours, which costs more than the bound knows.
+    pub(super) caches_for_12h: bool,
 }
 
 impl Bound {
     /// Returns what one attempt can cost at most; `None` without a price or without a limit on the output.
-    pub(super) fn cost(&self, core: &Core, entry: &LedgerEntry) -> Option<Usd> {
+    pub(super) fn cost(&self, facts: &Facts, entry: &LedgerEntry) -> Option<Usd> {
+        if self.caches_for_12h {
+            return None;
+        }
         let model = entry.sent_model.as_ref()?;
         let output = if entry.endpoint == Endpoint::Embeddings {
             0
         } else {
-            let capabilities = core.facts.capabilities.of(model);
+            let capabilities = facts.capabilities.of(model);
             let most = capabilities.and_then(|capabilities| capabilities.max_output());
             self.output.or(most)?.saturating_mul(self.choices)
         };
-        core.facts
+        facts
             .prices
             .worst_case(model, entry.lane, self.input.1, output, entry.at)
             .ok()
@@ -127,11 +131,12 @@ impl Plan {
         self.lane = tier
             .and_then(|tier| Lane::from_service_tier(&tier))
             .unwrap_or(Lane::Standard);
-        let input = operation.core.facts.tokens.bounds(&operation.endpoint, view);
+        let input = operation.facts.tokens.bounds(&operation.endpoint, view);
         self.bound = Bound {
             input,
             output: view.output_limit(),
             choices: view.choices(),
+            caches_for_12h: view.caches_for_12h(),
         };
         self.model_at = view
             .model
@@ -158,7 +163,7 @@ impl Plan {
         };
         let is_auto = requested == AUTO;
         if !operation.scope.pinned {
-            load_tables(&operation.core.facts.tokens).await;
+            load_tables(&operation.facts.tokens).await;
             let bounds = self.bound.input;
             let choice = if body.len() > LARGE_BODY {
                 choose_off_thread(operation, Bytes::copy_from_slice(body), requested.clone(), bounds).await
@@ -273,13 +278,14 @@ async fn choose_off_thread(
     bounds: (u64, u64),
 ) -> Choice {
     let (core, scope) = (Arc::clone(&operation.core), Arc::clone(&operation.scope));
+    let facts = Arc::clone(&operation.facts);
     let (endpoint, at) = (operation.endpoint.clone(), operation.at);
     let runtime = tokio::runtime::Handle::current();
     let chosen = tokio::task::spawn_blocking(move || {
         let (Some(router), Ok(view)) = (&core.router, RequestView::read(&body)) else {
             return Choice::default();
         };
-        let request = RouteRequest::of(&endpoint, &view, requested, &core.facts, bounds)
+        let request = RouteRequest::of(&endpoint, &view, requested, &facts, bounds)
             .with_attribution(&scope.attribution)
             .with_deadline_within(scope.within)
             .made_at(at);
@@ -297,16 +303,10 @@ async fn ask(
     requested: ModelId,
     bounds: (u64, u64),
 ) -> Choice {
-    let request = RouteRequest::of(
-        &operation.endpoint,
-        view,
-        requested,
-        &operation.core.facts,
-        bounds,
-    )
-    .with_attribution(&operation.scope.attribution)
-    .with_deadline_within(operation.scope.within)
-    .made_at(operation.at);
+    let request = RouteRequest::of(&operation.endpoint, view, requested, &operation.facts, bounds)
+        .with_attribution(&operation.scope.attribution)
+        .with_deadline_within(operation.scope.within)
+        .made_at(operation.at);
     ask_in_time(router, &request, operation.core.router_timeout).await
 }
 

@@ -199,7 +199,7 @@ impl Row {
         let baseline = self.baseline.as_ref();
         book(
             entry,
-            &self.operation.core,
+            &self.operation.facts,
             &self.bound,
             baseline,
             reading,
@@ -224,7 +224,7 @@ impl Row {
             entry.cost = add_lost(
                 entry.cost,
                 self.lost,
-                self.bound.cost(&self.operation.core, entry),
+                self.bound.cost(&self.operation.facts, entry),
             );
             entry.baseline = None;
         }
@@ -248,7 +248,7 @@ impl Drop for Row {
         } else {
             Cost::Partial {
                 known: Usd::ZERO,
-                at_most: self.bound.cost(&self.operation.core, entry),
+                at_most: self.bound.cost(&self.operation.facts, entry),
                 why: PartialReason::Abandoned,
             }
         };

@@ -58,6 +58,22 @@ impl<'a> Rest<'a> {
         }
     }
 
+    /// Goes through the items of an array that is next; `None` if there is none, if it does not end, or as soon as
+    /// `each` says so.
+    pub(super) fn items(&mut self, mut each: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.token(b'[')?;
+        if self.peek()? == b']' {
+            return self.token(b']');
+        }
+        loop {
+            each(self)?;
+            if self.peek()? != b',' {
+                return self.token(b']');
+            }
+            self.token(b',')?;
+        }
+    }
+
     /// Takes a value as it stands. What is nested in it is skipped by its brackets and strings.
     pub(super) fn value(&mut self) -> Option<&'a [u8]> {
         let length = match self.peek()? {

@@ -8,6 +8,7 @@ mod members;
 mod request;
 mod response;
 mod stream;
+mod tools;
 
 pub use batch::{BatchErrors, BatchLine, BatchView, FileView, LineError, LineOutcome, Page, RequestCounts};
 pub use request::{Edit, RequestView, UnreadableBody, splice};

@@ -12,6 +12,7 @@ mod calls;
 #[cfg(unix)]
 mod full_disk;
 mod ledger;
+mod prices;
 mod retry;
 mod routers;
 mod routing;
@@ -66,9 +67,14 @@ fn scripted<const N: usize>(answers: [(u16, &str); N]) -> Transport {
         async move {
             request.build().await?;
             let (status, body) = answers.lock().unwrap().pop_front().unwrap();
+            let kind = if body.starts_with("event:") {
+                "text/event-stream"
+            } else {
+                "application/json"
+            };
             let response = http::Response::builder()
                 .status(status)
-                .header("content-type", "application/json");
+                .header("content-type", kind);
             Ok::<_, OpenAIError>(response.body(body).unwrap().into())
         }
     }))
