@@ -39,6 +39,12 @@ impl Fee {
         }
     }
 
+    /// Says that it can be more.
+    #[cfg(feature = "toml")]
+    pub(super) fn up_to(self, most: i64) -> Self {
+        Self::new(self.least, most.max(self.least), self.confirmed)
+    }
+
     /// A fee that you state.
     pub(super) const fn own(fee: Usd) -> Self {
         Self::new(fee.as_pico(), fee.as_pico(), true)

@@ -10,12 +10,14 @@ mod builtin;
 mod cell;
 mod cost;
 mod fees;
+mod load;
 mod price;
 mod rates;
 
 pub use cell::PriceSource;
 pub use cost::{Cost, PartialReason, UnpricedReason};
 pub use fees::Tool;
+pub use load::{LoadError, LoadNote, LoadProblem, Loaded};
 pub use price::Price;
 pub use rates::{PriceError, Rates};
 

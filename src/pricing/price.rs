@@ -28,8 +28,9 @@ pub(super) const ALWAYS: Timestamp = Timestamp::from_unix_millis(i64::MIN);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
-    standard: Rates,
     cells: Vec<Cell>,
+    /// What processing in a region adds, in percent.
+    uplift: u8,
     fees: Fees,
 }
 
@@ -46,17 +47,18 @@ impl Price {
     ///
     /// # Errors
     /// As [`Rates::per_mtok`].
-    pub fn with_cache_read(self, per_mtok: &str) -> Result<Self, PriceError> {
-        let standard = self.standard.with_cache_read(per_mtok)?;
-        Ok(self.with_lane(Lane::Standard, standard))
+    pub fn with_cache_read(mut self, per_mtok: &str) -> Result<Self, PriceError> {
+        for cell in &mut self.cells {
+            if cell.place() == (Lane::Standard, ALWAYS, 0) {
+                cell.rates = cell.rates.with_cache_read(per_mtok)?;
+            }
+        }
+        Ok(self)
     }
 
     /// Sets the rates of a lane.
     #[must_use]
-    pub fn with_lane(mut self, lane: Lane, rates: Rates) -> Self {
-        if lane == Lane::Standard {
-            self.standard = rates;
-        }
+    pub fn with_lane(self, lane: Lane, rates: Rates) -> Self {
         self.with_long_context(lane, 0, rates)
     }
 
@@ -87,20 +89,20 @@ impl Price {
     pub(super) fn tariff(&self) -> Tariff<'_> {
         Tariff {
             cells: &self.cells,
-            uplift: 0,
+            uplift: self.uplift,
             fees: &self.fees,
         }
+    }
+
+    /// A price of a list; its rows do not overlap.
+    pub(super) fn loaded(cells: Vec<Cell>, fees: Fees, uplift: u8) -> Self {
+        Self { cells, uplift, fees }
     }
 }
 
 impl From<Rates> for Price {
     fn from(standard: Rates) -> Self {
-        Self {
-            standard,
-            cells: Vec::new(),
-            fees: Fees::NONE,
-        }
-        .with_lane(Lane::Standard, standard)
+        Self::loaded(Vec::new(), Fees::NONE, 0).with_lane(Lane::Standard, standard)
     }
 }
 
