@@ -5,7 +5,7 @@ use super::cell::Cell;
 use super::fees::{Fee, Fees};
 use crate::lane::Lane::{Batch, Flex, Priority, Standard};
 
-pub(super) const REVISION: &str = "openai-2026-11-24-9d57832e";
+pub(super) const REVISION: &str = "openai-2026-11-24-9bc4ba3d";
 
 pub(super) static MODELS: super::Table = &[
     ("chat-latest", Tariff { cells: PRICE_42, uplift: 0, fees: &FEES_0 }),
@@ -67,7 +67,7 @@ pub(super) static MODELS: super::Table = &[
     ("gpt-5-nano-2025-08-07", Tariff { cells: PRICE_53, uplift: 0, fees: &FEES_4 }),
     ("gpt-5-pro", Tariff { cells: PRICE_49, uplift: 0, fees: &FEES_4 }),
     ("gpt-5-pro-2025-10-06", Tariff { cells: PRICE_49, uplift: 0, fees: &FEES_4 }),
-    ("gpt-5-search-api", Tariff { cells: PRICE_65, uplift: 0, fees: &FEES_6 }),
+    ("gpt-5-search-api", Tariff { cells: PRICE_66, uplift: 0, fees: &FEES_6 }),
     ("gpt-5.1", Tariff { cells: PRICE_29, uplift: 0, fees: &FEES_4 }),
     ("gpt-5.1-2025-11-13", Tariff { cells: PRICE_29, uplift: 0, fees: &FEES_4 }),
     ("gpt-5.1-chat-latest", Tariff { cells: PRICE_30, uplift: 0, fees: &FEES_5 }),
@@ -92,7 +92,7 @@ pub(super) static MODELS: super::Table = &[
     ("gpt-5.4-pro-2026-03-05", Tariff { cells: PRICE_46, uplift: 10, fees: &FEES_4 }),
     ("gpt-5.5", Tariff { cells: PRICE_43, uplift: 10, fees: &FEES_4 }),
     ("gpt-5.5-2026-04-23", Tariff { cells: PRICE_43, uplift: 10, fees: &FEES_4 }),
-    ("gpt-5.5-cyber", Tariff { cells: PRICE_66, uplift: 0, fees: &FEES_0 }),
+    ("gpt-5.5-cyber", Tariff { cells: PRICE_67, uplift: 0, fees: &FEES_0 }),
     ("gpt-5.5-pro", Tariff { cells: PRICE_44, uplift: 10, fees: &FEES_4 }),
     ("gpt-5.5-pro-2026-04-23", Tariff { cells: PRICE_44, uplift: 10, fees: &FEES_4 }),
     ("gpt-5.6", Tariff { cells: PRICE_38, uplift: 10, fees: &FEES_4 }),
@@ -103,16 +103,16 @@ pub(super) static MODELS: super::Table = &[
     ("gpt-6-astra", Tariff { cells: PRICE_35, uplift: 10, fees: &FEES_4 }),
     ("gpt-6-luna", Tariff { cells: PRICE_37, uplift: 10, fees: &FEES_4 }),
     ("gpt-6-sol", Tariff { cells: PRICE_36, uplift: 10, fees: &FEES_4 }),
-    ("gpt-6.1-sol", Tariff { cells: PRICE_68, uplift: 10, fees: &FEES_4 }),
-    ("gpt-6.1-terra", Tariff { cells: PRICE_69, uplift: 10, fees: &FEES_4 }),
+    ("gpt-6.1-sol", Tariff { cells: PRICE_69, uplift: 10, fees: &FEES_4 }),
+    ("gpt-6.1-terra", Tariff { cells: PRICE_70, uplift: 10, fees: &FEES_4 }),
     ("gpt-audio", Tariff { cells: PRICE_23, uplift: 0, fees: &FEES_0 }),
     ("gpt-audio-1.5", Tariff { cells: PRICE_23, uplift: 0, fees: &FEES_0 }),
     ("gpt-audio-2025-08-28", Tariff { cells: PRICE_23, uplift: 0, fees: &FEES_0 }),
     ("gpt-audio-mini", Tariff { cells: PRICE_24, uplift: 0, fees: &FEES_0 }),
     ("gpt-audio-mini-2025-10-06", Tariff { cells: PRICE_24, uplift: 0, fees: &FEES_0 }),
     ("gpt-audio-mini-2025-12-15", Tariff { cells: PRICE_24, uplift: 0, fees: &FEES_0 }),
-    ("gpt-rosalind-discovery", Tariff { cells: PRICE_67, uplift: 0, fees: &FEES_0 }),
-    ("gpt-rosalind-research", Tariff { cells: PRICE_67, uplift: 0, fees: &FEES_0 }),
+    ("gpt-rosalind-discovery", Tariff { cells: PRICE_68, uplift: 0, fees: &FEES_0 }),
+    ("gpt-rosalind-research", Tariff { cells: PRICE_68, uplift: 0, fees: &FEES_0 }),
     ("o1", Tariff { cells: PRICE_54, uplift: 0, fees: &FEES_0 }),
     ("o1-2024-12-17", Tariff { cells: PRICE_54, uplift: 0, fees: &FEES_0 }),
     ("o1-pro", Tariff { cells: PRICE_55, uplift: 0, fees: &FEES_0 }),
@@ -132,7 +132,7 @@ pub(super) static MODELS: super::Table = &[
     ("text-embedding-3-large", Tariff { cells: PRICE_62, uplift: 0, fees: &FEES_0 }),
     ("text-embedding-3-small", Tariff { cells: PRICE_63, uplift: 0, fees: &FEES_0 }),
     ("text-embedding-ada-002", Tariff { cells: PRICE_64, uplift: 0, fees: &FEES_0 }),
-    ("text-embedding-ada-002-v2", Tariff { cells: PRICE_64, uplift: 0, fees: &FEES_0 }),
+    ("text-embedding-ada-002-v2", Tariff { cells: PRICE_65, uplift: 0, fees: &FEES_0 }),
 ];
 
 static PRICE_0: &[Cell] = &[
@@ -289,7 +289,7 @@ static PRICE_29: &[Cell] = &[
 
 static PRICE_30: &[Cell] = &[
     Cell::new(Standard, i64::MIN, 0, 1250000, 10000000, [Some(125000), None, None, None, None, None, None], 0b111),
-    Cell::new(Batch, i64::MIN, 0, 625000, 5000000, [Some(625000), None, None, None, None, None, None], 0b0),
+    Cell::new(Batch, i64::MIN, 0, 625000, 5000000, [Some(62500), None, None, None, None, None, None], 0b0),
     Cell::new(Flex, i64::MIN, 0, 625000, 5000000, [Some(62500), None, None, None, None, None, None], 0b0),
     Cell::new(Priority, i64::MIN, 0, 2500000, 20000000, [Some(250000), None, None, None, None, None, None], 0b0),
 ];
@@ -307,7 +307,7 @@ static PRICE_32: &[Cell] = &[
 
 static PRICE_33: &[Cell] = &[
     Cell::new(Standard, i64::MIN, 0, 1750000, 14000000, [Some(175000), None, None, None, None, None, None], 0b111),
-    Cell::new(Batch, i64::MIN, 0, 875000, 7000000, [Some(875000), None, None, None, None, None, None], 0b0),
+    Cell::new(Batch, i64::MIN, 0, 875000, 7000000, [Some(87500), None, None, None, None, None, None], 0b0),
     Cell::new(Flex, i64::MIN, 0, 875000, 7000000, [Some(87500), None, None, None, None, None, None], 0b0),
     Cell::new(Priority, i64::MIN, 0, 3500000, 28000000, [Some(350000), None, None, None, None, None, None], 0b0),
 ];
@@ -533,19 +533,24 @@ static PRICE_64: &[Cell] = &[
 ];
 
 static PRICE_65: &[Cell] = &[
-    Cell::new(Standard, i64::MIN, 0, 1250000, 10000000, [Some(125000), None, None, None, None, None, None], 0b111),
+    Cell::new(Standard, i64::MIN, 0, 100000, 0, [None, None, None, None, None, None, None], 0b11),
+    Cell::new(Batch, i64::MIN, 0, 50000, 0, [None, None, None, None, None, None, None], 0b10),
 ];
 
 static PRICE_66: &[Cell] = &[
+    Cell::new(Standard, i64::MIN, 0, 1250000, 10000000, [Some(125000), None, None, None, None, None, None], 0b111),
+];
+
+static PRICE_67: &[Cell] = &[
     Cell::new(Standard, 1792368000000, 0, 12500000, 75000000, [Some(1250000), None, None, None, None, None, None], 0b111),
     Cell::new(Standard, i64::MIN, 0, 12500000, 75000000, [None, None, None, None, None, None, None], 0b0),
 ];
 
-static PRICE_67: &[Cell] = &[
+static PRICE_68: &[Cell] = &[
     Cell::new(Standard, i64::MIN, 0, 5000000, 25000000, [Some(500000), None, None, None, None, None, None], 0b111),
 ];
 
-static PRICE_68: &[Cell] = &[
+static PRICE_69: &[Cell] = &[
     Cell::new(Standard, i64::MIN, 0, 2000000, 10000000, [Some(100000), Some(2500000), Some(5000000), None, None, None, None], 0b1111),
     Cell::new(Standard, i64::MIN, 272000, 4000000, 15000000, [Some(200000), Some(5000000), Some(10000000), None, None, None, None], 0b1111),
     Cell::new(Batch, i64::MIN, 0, 1000000, 5000000, [Some(50000), Some(1250000), Some(2500000), None, None, None, None], 0b1111),
@@ -556,7 +561,7 @@ static PRICE_68: &[Cell] = &[
     Cell::new(Priority, i64::MIN, 272000, 8000000, 30000000, [Some(400000), Some(10000000), Some(20000000), None, None, None, None], 0b1111),
 ];
 
-static PRICE_69: &[Cell] = &[
+static PRICE_70: &[Cell] = &[
     Cell::new(Standard, i64::MIN, 0, 1000000, 5000000, [Some(50000), Some(1250000), Some(2500000), None, None, None, None], 0b1111),
     Cell::new(Standard, i64::MIN, 272000, 2000000, 7500000, [Some(100000), Some(2500000), Some(5000000), None, None, None, None], 0b1111),
     Cell::new(Batch, i64::MIN, 0, 500000, 2500000, [Some(25000), Some(625000), Some(1250000), None, None, None, None], 0b1111),

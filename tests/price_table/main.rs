@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: what cannot be read fails it")]
 
+mod check;
+mod sources;
 mod table;
 
 use std::collections::BTreeSet;

@@ -16,6 +16,20 @@ pub(crate) struct Table {
     pub(crate) date: Date,
     pub(crate) fee: Vec<Fee>,
     pub(crate) model: Vec<Model>,
+    #[serde(default)]
+    pub(crate) difference: Vec<Difference>,
+}
+
+/// Where the table knowingly is not what its sources say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Difference {
+    pub(crate) ids: Vec<String>,
+    /// All lanes if there is none.
+    pub(crate) lane: Option<Lane>,
+    /// All meters if there is none.
+    pub(crate) meter: Option<String>,
+    pub(crate) why: String,
 }
 
 #[derive(Deserialize)]
