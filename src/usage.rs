@@ -148,6 +148,14 @@ pub enum UsageError {
         /// What was written.
         total: u64,
     },
+    /// Input and output are not what the provider says they add up to.
+    #[error("input and output add up to {parts} of {total} tokens")]
+    Total {
+        /// What input and output add up to.
+        parts: u64,
+        /// The reported total.
+        total: u64,
+    },
     /// The parts of the output are more than the whole.
     #[error("reasoning, audio and image parts of the output add up to {parts} of {total} tokens")]
     OutputParts {
@@ -291,6 +299,7 @@ mod tests {
                     prop_assert_eq!(m.cache_write + m.cache_write_12h, write);
                 }
                 Err(UsageError::InputParts { parts, total }) => prop_assert!(parts > total && total == input),
+                Err(UsageError::Total { .. }) => prop_assert!(false, "no total is reported here"),
                 Err(UsageError::CacheWrites { parts, total }) => prop_assert!(parts > total && total == write),
                 Err(UsageError::OutputParts { parts, total }) => prop_assert!(parts > total && total == output),
             }

@@ -67,6 +67,7 @@ pub(super) fn book(
         Ok(_) => {}
         Err(()) => entry.degradations.push(Degradation::UnknownTier),
     }
+    let is_inconsistent = matches!(reading.usage, UsageReading::Inconsistent(..));
     let usage = match reading.usage {
         UsageReading::Read(usage) => Some(usage),
         UsageReading::Inconsistent(usage, _) => {
@@ -91,7 +92,9 @@ pub(super) fn book(
         (Some(usage), Some(model)) => {
             let quote = prices.quote(model, entry.lane, &usage, entry.at);
             entry.price_source = quote.source;
-            if bound.caches_for_12h {
+            if is_inconsistent {
+                inconsistent(quote.cost)
+            } else if bound.caches_for_12h {
                 up_to_12h(quote.cost, facts, entry, usage)
             } else {
                 quote.cost
@@ -111,6 +114,18 @@ pub(super) fn book(
     }
     if let (Some(usage), Some(actual), Some(asked)) = (usage, entry.cost.exact(), baseline) {
         entry.baseline = against(facts, entry, asked, &usage, actual);
+    }
+}
+
+/// Counts whose parts can be priced may still not be what the provider says that they add up to.
+fn inconsistent(cost: Cost) -> Cost {
+    match cost {
+        Cost::Priced(known) => Cost::Partial {
+            known,
+            at_most: None,
+            why: PartialReason::InconsistentUsage,
+        },
+        cost => cost,
     }
 }
 

@@ -101,6 +101,21 @@ impl Cell {
     }
 }
 
+/// Returns the cell of a request with so much input.
+///
+/// Each edition of a lane has a base band, which holds for any input: the newest cell that holds is one of the newest
+/// edition.
+pub(super) fn cell(cells: &[Cell], lane: Lane, input_tokens: u64, at: Timestamp) -> Option<&Cell> {
+    let mut best: Option<&Cell> = None;
+    for cell in cells {
+        let holds = cell.lane == lane && cell.from <= at && cell.holds_for(input_tokens);
+        if holds && best.is_none_or(|best| (best.from, best.above) <= (cell.from, cell.above)) {
+            best = Some(cell);
+        }
+    }
+    best
+}
+
 /// Returns the cells of a lane that hold at a moment: all bands of the newest edition.
 fn edition(cells: &[Cell], lane: Lane, at: Timestamp) -> impl Iterator<Item = &Cell> {
     let holds = move |cell: &&Cell| cell.lane == lane && cell.from <= at;
@@ -109,13 +124,6 @@ fn edition(cells: &[Cell], lane: Lane, at: Timestamp) -> impl Iterator<Item = &C
         .iter()
         .filter(holds)
         .filter(move |cell| Some(cell.from) == newest)
-}
-
-/// Returns the cell of a request with so much input.
-pub(super) fn cell(cells: &[Cell], lane: Lane, input_tokens: u64, at: Timestamp) -> Option<&Cell> {
-    edition(cells, lane, at)
-        .filter(|cell| cell.holds_for(input_tokens))
-        .max_by_key(|cell| cell.above)
 }
 
 /// Returns the rates of every band that a request with up to so much input can fall in.

@@ -34,7 +34,7 @@ use crate::model::ModelId;
 use crate::money::Usd;
 use crate::usage::Usage;
 
-/// The built-in table: sorted by model.
+/// The built-in table: sorted by the length of the model's id, then by the id.
 type Table = &'static [(&'static str, Tariff<'static>)];
 
 /// All that one model costs.
@@ -177,15 +177,18 @@ impl PriceBook {
     ) -> Result<Rates, UnpricedReason> {
         let tariff = self.tariff(model)?;
         let cell = tariff.cell(lane, input_tokens, at)?;
-        self.regional(&tariff, &cell.rates)
+        Ok(self.regional(&tariff, &cell.rates)?.unwrap_or(cell.rates))
     }
 
-    /// Adds to rates what processing in a region costs.
-    fn regional(&self, tariff: &Tariff<'_>, rates: &Rates) -> Result<Rates, UnpricedReason> {
+    /// Adds to rates what processing in a region costs; `None` if they stay as they are.
+    fn regional(&self, tariff: &Tariff<'_>, rates: &Rates) -> Result<Option<Rates>, UnpricedReason> {
         if !self.0.regional || tariff.uplift == 0 {
-            return Ok(*rates);
+            return Ok(None);
         }
-        rates.raised(tariff.uplift).ok_or(UnpricedReason::Overflow)
+        rates
+            .raised(tariff.uplift)
+            .map(Some)
+            .ok_or(UnpricedReason::Overflow)
     }
 
     /// Prices the token counts and tool calls of an answer, exactly.
@@ -216,7 +219,8 @@ impl PriceBook {
         const OVERFLOW: UnpricedReason = UnpricedReason::Overflow;
         let tariff = self.tariff(model)?;
         let cell = tariff.cell(lane, usage.input_tokens, at)?;
-        let rates = self.regional(&tariff, &cell.rates)?;
+        let raised = self.regional(&tariff, &cell.rates)?;
+        let rates = raised.as_ref().unwrap_or(&cell.rates);
         let (tokens, used, open) = if let Ok(meters) = usage.meters() {
             let bill = rates.bill(&meters).ok_or(OVERFLOW)?;
             let open = (!bill.complete).then_some(PartialReason::UnpricedMeter);
@@ -272,6 +276,8 @@ impl PriceBook {
         for rates in cell::reachable(tariff.cells, lane, input_tokens_high, at) {
             let most = self
                 .regional(&tariff, rates)?
+                .as_ref()
+                .unwrap_or(rates)
                 .at_most(input_tokens_high, output_tokens_high)
                 .ok_or(UnpricedReason::Overflow)?;
             worst = Ok(worst.map_or(most, |worst: Usd| worst.max(most)));
@@ -307,7 +313,13 @@ impl PriceBook {
         if let Some(price) = self.0.prices.get(id) {
             return Some(price.tariff());
         }
-        let at = self.0.table.binary_search_by_key(&id, |(id, _)| id).ok()?;
+        // By length first: most of the steps then compare no text.
+        let key = (id.len(), id);
+        let at = self
+            .0
+            .table
+            .binary_search_by(|(id, _)| (id.len(), *id).cmp(&key))
+            .ok()?;
         self.0.table.get(at).map(|(_, tariff)| *tariff)
     }
 }

@@ -192,8 +192,13 @@ impl Counts {
         usage.cache_write_12h_tokens = self.cache_write_12h.unwrap_or(0);
         usage.image_input_tokens = self.image_input.unwrap_or(0);
         usage.image_output_tokens = self.image_output.unwrap_or(0);
-        match usage.meters() {
-            Ok(_) => UsageReading::Read(usage),
+        let parts = input.saturating_add(output);
+        let total = match self.total {
+            Some(total) if total != parts => Err(UsageError::Total { parts, total }),
+            _ => Ok(()),
+        };
+        match usage.meters().and(total) {
+            Ok(()) => UsageReading::Read(usage),
             Err(error) => UsageReading::Inconsistent(usage, error),
         }
     }
@@ -352,6 +357,17 @@ mod tests {
         let json =
             r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":11}}"#;
         assert!(matches!(usage(json), UsageReading::Inconsistent(usage, _) if usage.cache_read_tokens == 11));
+    }
+
+    #[test]
+    fn a_total_that_holds_more_than_input_and_output_is_said() {
+        // As servers write it that leave reasoning out of the output.
+        let json = r#"{"prompt_tokens":10,"completion_tokens":1,"total_tokens":61}"#;
+        let expected = UsageError::Total { parts: 11, total: 61 };
+        assert_eq!(
+            usage(json),
+            UsageReading::Inconsistent(Usage::new(10, 1), expected)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use async_openai::config::OpenAIConfig;
 use async_openai::types::responses::{CreateResponse, CreateResponseArgs};
 use futures_util::StreamExt;
 use thrifty::LlmClient;
-use thrifty::ledger::LedgerEntry;
+use thrifty::ledger::{Degradation, LedgerEntry};
 use thrifty::pricing::{Price, PriceBook, PriceSource};
 use thrifty::simulator::Simulator;
 
@@ -129,4 +129,21 @@ async fn calls_to_a_regional_host_cost_what_the_region_adds() {
         assert_eq!(row.cost.to_string(), "$0.0144");
         assert_eq!(row.price_source, Some(PriceSource::SingleSource));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_that_are_not_their_total_are_a_lower_bound() {
+    const ANSWER: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o","choices":[],
+        "usage":{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1600}}"#;
+    let llm = LlmClient::builder(Client::new(), scripted([(200, ANSWER)]))
+        .build()
+        .unwrap();
+    llm.chat().create(chat("gpt-4o", "Hello")).await.unwrap();
+    let row = only_row(&llm).await;
+    assert_eq!(row.degradations, [Degradation::UsageUnreadable]);
+    assert!(
+        row.cost.to_string().starts_with("at least $0.0035 ("),
+        "{}",
+        row.cost
+    );
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use thrifty::Lane;
 
 use super::sources::{Cell, Source, genai_prices, litellm};
-use super::table::{Difference, Model, Row, Table, pico_per_token, table};
+use super::table::{Difference, Fee, Model, Row, Table, Tool, pico_per_token, table};
 
 /// How many cells of a lane the sources agree on, how many only one of them has, and how many differ.
 #[derive(Debug, Default, Clone, Copy)]
@@ -44,6 +44,9 @@ fn the_table_says_what_its_sources_say() {
         }
     }
     report.look_for_what_is_missing(&table, &ids, &one, &other);
+    for id in &ids {
+        report.compare_search(id, &table, &one, &other);
+    }
     report.print(&table);
     let unexplained: Vec<_> = report
         .findings
@@ -112,6 +115,28 @@ impl Report {
                 }
                 self.judge(cell, rate, row.confirms(meter), said);
             }
+        }
+    }
+
+    /// Compares what a search of the web costs.
+    fn compare_search(&mut self, id: &str, table: &Table, one: &Source, other: &Source) {
+        let said = [one.searches.get(id).copied(), other.searches.get(id).copied()];
+        let is_search = |fee: &&Fee| matches!(fee.tool, Tool::WebSearch | Tool::Answer);
+        let mut fees = table.fee.iter().filter(is_search);
+        let fee = fees.find(|fee| fee.ids.iter().any(|other| other == id));
+        let range = fee.map(|fee| (fee.usd.as_pico(), fee.at_most.unwrap_or(fee.usd).as_pico()));
+        let within = |said: &i64| range.is_some_and(|(least, most)| (least..=most).contains(said));
+        let agreed = said[0].is_some() && said[0] == said[1];
+        let confirmed = fee.is_some_and(|fee| fee.confirmed);
+        if !said.iter().flatten().all(within) || agreed != confirmed {
+            let cell = Cell {
+                id: id.to_owned(),
+                lane: Lane::Standard,
+                above: 0,
+                meter: "web_search",
+            };
+            let text = format!("{cell}: table {range:?}, confirmed {confirmed}, sources {said:?}");
+            self.findings.push(Finding { cell, text });
         }
     }
 

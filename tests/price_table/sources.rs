@@ -32,6 +32,8 @@ pub(crate) type Rates = BTreeMap<Cell, i64>;
 /// What a source says of OpenAI's chat, reasoning and embedding models.
 pub(crate) struct Source {
     pub(crate) rates: Rates,
+    /// What a search of the web costs, in pico-dollars, by model.
+    pub(crate) searches: BTreeMap<String, i64>,
     pub(crate) models: Vec<Model>,
 }
 
@@ -54,7 +56,7 @@ impl Source {
 /// Reads the price map of `litellm`.
 pub(crate) fn litellm(json: &str) -> Source {
     let list: BTreeMap<String, Value> = serde_json::from_str(json).unwrap();
-    let (mut rates, mut models) = (Rates::new(), Vec::new());
+    let (mut rates, mut searches, mut models) = (Rates::new(), BTreeMap::new(), Vec::new());
     for (id, entry) in &list {
         let is = |name: &str, values: &[&str]| {
             let value = entry.get(name).and_then(Value::as_str);
@@ -64,6 +66,10 @@ pub(crate) fn litellm(json: &str) -> Source {
             continue;
         }
         models.push(Model::Id(id.clone()));
+        let search = entry.pointer("/search_context_cost_per_query/search_context_size_medium");
+        if let Some(dollars) = search.and_then(Value::as_f64) {
+            searches.insert(id.clone(), pico(dollars, 1e12));
+        }
         for (key, value) in entry.as_object().unwrap() {
             if let (Some((meter, above, lane)), Some(dollars)) = (litellm_key(key), value.as_f64()) {
                 let id = id.clone();
@@ -77,7 +83,11 @@ pub(crate) fn litellm(json: &str) -> Source {
             }
         }
     }
-    Source { rates, models }
+    Source {
+        rates,
+        searches,
+        models,
+    }
 }
 
 fn litellm_key(key: &str) -> Option<(&'static str, u64, Lane)> {
@@ -121,7 +131,7 @@ pub(crate) fn genai_prices(json: &str, day: &str, ids: &[&str]) -> Source {
         .unwrap()
         .iter()
         .collect();
-    let mut rates = Rates::new();
+    let (mut rates, mut searches) = (Rates::new(), BTreeMap::new());
     for id in ids {
         let model = known.iter().find(|model| holds(model.get("match").unwrap(), id));
         let Some(model) = model else { continue };
@@ -139,6 +149,11 @@ pub(crate) fn genai_prices(json: &str, day: &str, ids: &[&str]) -> Source {
             if began(variant, day) {
                 lanes.insert(lane, variant.get("prices"));
             }
+        }
+        let standard = lanes.get(&Lane::Standard).copied().flatten();
+        let search = standard.and_then(|prices| prices.get("web_searches_kcount"));
+        if let Some(dollars) = search.and_then(Value::as_f64) {
+            searches.insert((*id).to_owned(), pico(dollars, 1e9));
         }
         for (lane, prices) in lanes {
             for (name, price) in prices.and_then(Value::as_object).into_iter().flatten() {
@@ -158,7 +173,11 @@ pub(crate) fn genai_prices(json: &str, day: &str, ids: &[&str]) -> Source {
     }
     let rules = |model: &&Value| Model::Rules(model.get("match").unwrap().clone());
     let models = known.iter().map(rules).collect();
-    Source { rates, models }
+    Source {
+        rates,
+        searches,
+        models,
+    }
 }
 
 fn genai_meter(name: &str) -> Option<&'static str> {

@@ -209,13 +209,13 @@ pub(crate) fn generate(table: &Table) -> String {
         let _ = write!(groups, "\nstatic PRICE_{number}: &[Cell] = &[\n{cells}];\n");
         for id in &model.ids {
             assert!(
-                index.insert(id.as_str(), number).is_none(),
+                index.insert((id.len(), id.as_str()), number).is_none(),
                 "{id} is in the table twice"
             );
         }
     }
     let (mut models, mut fee_sets) = (String::new(), Vec::new());
-    for (id, number) in &index {
+    for ((_, id), number) in &index {
         let fees = fees(table, id);
         let set = fee_sets
             .iter()

@@ -22,6 +22,8 @@ const DOLLARS: i32 = 12;
 struct Table {
     #[serde(default, rename = "date")]
     _date: IgnoredAny,
+    #[serde(default, rename = "difference")]
+    _difference: IgnoredAny,
     #[serde(default)]
     model: Vec<Model>,
     #[serde(default)]
