@@ -32,7 +32,7 @@ use crate::clock::Timestamp;
 use crate::lane::Lane;
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::usage::Usage;
+use crate::usage::{ToolCalls, Usage};
 
 /// The built-in table: sorted by the length of the model's id, then by the id.
 type Table = &'static [(&'static str, Tariff<'static>)];
@@ -142,7 +142,7 @@ impl PriceBook {
     }
 
     /// Prices calls as processed in a region, the United States or the European Union, for those models of the table
-    /// that charge for it. What you set yourself stays as it is.
+    /// that charge for it. A price that you set stays as it is; one from a list has the list's uplift, if it states one.
     ///
     /// A client whose base URL names OpenAI's regional host does this by itself.
     #[must_use]
@@ -259,7 +259,7 @@ impl PriceBook {
     /// Returns an upper bound of what a request can cost whose token counts are at most these.
     ///
     /// All input is taken at the dearest rate of its kinds (fresh, cache write, audio, image), in the dearest band that
-    /// it can fall in. The bound leaves out tool calls, and cache writes that are kept for 12 hours.
+    /// it can fall in. The bound leaves out calls of tools, and cache writes that are kept for 12 hours.
     ///
     /// # Errors
     /// As [`rates`](Self::rates), and if the bound is more than an amount of money can hold.
@@ -273,12 +273,15 @@ impl PriceBook {
     ) -> Result<Usd, UnpricedReason> {
         let mut worst = Err(UnpricedReason::UnpricedLane);
         let tariff = self.tariff(model)?;
+        let fees = tariff.fees.bill(ToolCalls::default());
+        let fees = fees.and_then(|fees| fees.most).ok_or(UnpricedReason::Overflow)?;
         for rates in cell::reachable(tariff.cells, lane, input_tokens_high, at) {
             let most = self
                 .regional(&tariff, rates)?
                 .as_ref()
                 .unwrap_or(rates)
                 .at_most(input_tokens_high, output_tokens_high)
+                .and_then(|most| most.checked_add(fees))
                 .ok_or(UnpricedReason::Overflow)?;
             worst = Ok(worst.map_or(most, |worst: Usd| worst.max(most)));
         }

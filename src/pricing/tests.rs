@@ -269,6 +269,8 @@ fn the_worst_case_takes_the_dearest_band_that_can_be_reached() {
     assert_eq!(worst("gpt-5.6-sol", 1_000_000 / 4, 0), "1.25");
     assert_eq!(worst("gpt-5.4", 272_001, 1), "1.3600275");
     assert_eq!(worst("gpt-audio", 1, 1), "0.000096");
+    // It searches before each answer, for 0.01 or 0.025.
+    assert_eq!(worst("gpt-4o-mini-search-preview", 0, 0), "0.025");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use thrifty::Lane;
+use thrifty::pricing::{LoadError, LoadProblem, Loaded, PriceBook};
+use thrifty::{Lane, Timestamp};
 
-use super::sources::{Cell, Source, genai_prices, litellm};
+use super::sources::{Cell, Source, genai_prices, genai_providers, litellm, litellm_providers};
 use super::table::{Difference, Fee, Model, Row, Table, Tool, pico_per_token, table};
 
 /// How many cells of a lane the sources agree on, how many only one of them has, and how many differ.
@@ -59,6 +60,80 @@ fn the_table_says_what_its_sources_say() {
     let stale = table.difference.iter().filter(|known| !met(known));
     let stale: Vec<_> = stale.map(|known| (&known.ids, &known.why)).collect();
     assert!(stale.is_empty(), "differences that are none any more: {stale:#?}");
+}
+
+#[test]
+fn the_loaders_read_the_lists_of_the_sources() {
+    let (Some(litellm_at), Some(genai_at)) = (
+        std::env::var_os("THRIFTY_LITELLM_PRICES"),
+        std::env::var_os("THRIFTY_GENAI_PRICES"),
+    ) else {
+        println!("skipped: THRIFTY_LITELLM_PRICES and THRIFTY_GENAI_PRICES do not name the two price lists");
+        return;
+    };
+    let (one, other) = (
+        std::fs::read_to_string(litellm_at).unwrap(),
+        std::fs::read_to_string(genai_at).unwrap(),
+    );
+    type Load = fn(PriceBook, &str, &str, &str) -> Result<Loaded, LoadError>;
+    let lists: [(&str, BTreeSet<String>, Load); 2] = [
+        (&one, litellm_providers(&one), PriceBook::with_litellm),
+        (&other, genai_providers(&other), PriceBook::with_genai_prices),
+    ];
+    for (list, providers, load) in lists {
+        let mut models = 0;
+        for provider in &providers {
+            match load(PriceBook::empty(), "list", list, provider) {
+                Ok(loaded) => models += loaded.models,
+                // One that has no prices of tokens, such as for speech.
+                Err(error) => assert!(matches!(error.problem(), LoadProblem::NoProvider(_)), "{error}"),
+            }
+        }
+        println!("{models} models of {} providers are loaded", providers.len());
+        assert!(models > 1_000, "{models}");
+    }
+    let one = PriceBook::empty()
+        .with_litellm("litellm", &one, "openai")
+        .unwrap();
+    let other = PriceBook::empty()
+        .with_genai_prices("genai-prices", &other, "openai")
+        .unwrap();
+    let table = table();
+    let day = table.date.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+    let day = Timestamp::from_unix_millis(day.as_millisecond());
+    let mut compared = 0;
+    for model in &table.model {
+        for row in in_force(model).filter(|row| row.confirms("input") && row.confirms("output")) {
+            for id in model.ids.iter().filter(|id| !id.starts_with("ft:")) {
+                for loaded in [&one, &other] {
+                    let rates = loaded
+                        .book
+                        .rates(&id.as_str().into(), row.lane, row.above + 1, day);
+                    // What only a rule by beginning or by pattern names is not taken over.
+                    let Ok(rates) = rates else { continue };
+                    assert_eq!(
+                        rates.input().as_pico(),
+                        pico_per_token(row.input),
+                        "{id} {}",
+                        row.lane
+                    );
+                    assert_eq!(
+                        rates.output().as_pico(),
+                        pico_per_token(row.output),
+                        "{id} {}",
+                        row.lane
+                    );
+                    compared += 1;
+                }
+            }
+        }
+    }
+    println!(
+        "{compared} rows read alike; notes: {} and {}",
+        one.notes.len(),
+        other.notes.len()
+    );
+    assert!(compared > 500, "{compared}");
 }
 
 /// Returns why something is as the table has it, if the table says so.

@@ -1,6 +1,6 @@
 //! What the two sources of the table say, cell by cell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use regex::Regex;
@@ -51,6 +51,20 @@ impl Source {
             Model::Rules(rules) => holds(rules, id),
         })
     }
+}
+
+/// Returns who is in the price map of `litellm`.
+pub(crate) fn litellm_providers(json: &str) -> BTreeSet<String> {
+    let list: BTreeMap<String, Value> = serde_json::from_str(json).unwrap();
+    let providers = list.values().filter_map(|entry| entry.get("litellm_provider"));
+    providers.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Returns who is in the data of `genai-prices`.
+pub(crate) fn genai_providers(json: &str) -> BTreeSet<String> {
+    let list: Vec<Value> = serde_json::from_str(json).unwrap();
+    let ids = list.iter().filter_map(|provider| provider.get("id"));
+    ids.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Reads the price map of `litellm`.

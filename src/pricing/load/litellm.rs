@@ -46,12 +46,20 @@ pub(super) fn read(source: Source<'_>, provider: &str, draft: &mut Draft) -> Res
             continue;
         }
         let mode = of("mode").map(Value::text).transpose()?;
+        let is_embedding = mode.as_deref() == Some("embedding");
+        let Some(model) = Model::read(&entry, &members, is_embedding, draft)? else {
+            continue;
+        };
         let id = key.strip_prefix(&prefix).unwrap_or(&key);
-        let model = Model::read(&entry, &members, mode.as_deref() == Some("embedding"), draft)?;
-        if let Some(model) = model
-            && models.insert(id.to_owned(), model).is_some()
-        {
-            return Err(entry.error(LoadProblem::ModelTwice(id.to_owned())));
+        // Where a model is there with the provider in front and without, the latter is what the provider calls it.
+        if id == key {
+            if models.insert(id.to_owned(), model).is_some() {
+                draft.left_out(&format!("{prefix}{id}"));
+            }
+        } else if models.contains_key(id) {
+            draft.left_out(entry.path());
+        } else {
+            models.insert(id.to_owned(), model);
         }
     }
     if models.is_empty() {

@@ -84,6 +84,24 @@ fn a_litellm_map_is_loaded_for_one_provider() {
     assert_eq!(cost.to_string(), "$0.0022");
 }
 
+#[test]
+fn a_model_that_is_there_with_its_provider_and_without_has_the_price_without() {
+    let entry = |name: &str, dollars: u8| {
+        format!(
+            r#""{name}":{{"litellm_provider":"acme","input_cost_per_token":{dollars},"output_cost_per_token":0}}"#
+        )
+    };
+    let (plain, prefixed) = (entry("m", 1), entry("acme/m", 2));
+    for list in [
+        format!("{{{plain},{prefixed}}}"),
+        format!("{{{prefixed},{plain}}}"),
+    ] {
+        let loaded = litellm(&list).unwrap();
+        assert_eq!(cost(&loaded, "m", Lane::Standard, 3, 0), "$3.00");
+        assert_eq!(left_out(&loaded), ["acme/m"]);
+    }
+}
+
 const GENAI: &str = r#"[
   {"id": "other", "models": [{"id": "anvil", "prices": {"input_mtok": -1}}]},
   {"id": "acme", "models": [
