@@ -307,6 +307,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_used_is_not_written_and_reads_as_none() {
+        let mut usage = Usage::new(10, 1);
+        let plain = r#"{"input_tokens":10,"output_tokens":1}"#;
+        assert_eq!(serde_json::to_string(&usage).unwrap(), plain);
+        assert_eq!(serde_json::from_str::<Usage>(plain).unwrap(), usage);
+        usage.tool_calls.file_search = 2;
+        let with_tools = r#"{"input_tokens":10,"output_tokens":1,"tool_calls":{"file_search":2}}"#;
+        assert_eq!(serde_json::to_string(&usage).unwrap(), with_tools);
+        assert_eq!(serde_json::from_str::<Usage>(with_tools).unwrap(), usage);
+    }
+
+    #[test]
     fn images_in_the_cache_are_counted_once() {
         let mut usage = Usage::new(1_000, 0);
         usage.cache_read_tokens = 700;

@@ -1,5 +1,7 @@
 //! What is billed beside plain text: tools, regions, images, long cache writes.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn with_tools(web_search: u32, file_search: u32, container: u32, other: u32) -> Usage {
@@ -156,4 +158,51 @@ fn images_are_input_unless_they_have_a_price() {
             ..
         }
     ));
+}
+
+prop_compose! {
+    fn any_bill()(
+        parts in prop::array::uniform8(0_u64..20_000), tools in prop::array::uniform4(0_u32..50),
+    ) -> Usage {
+        let [plain, read, write, long, image, audio, output, painted] = parts;
+        let input = plain + read + write + long + image + audio;
+        let mut usage = usage(input, read, write + long, output + painted);
+        usage.cache_write_12h_tokens = long;
+        usage.image_input_tokens = image;
+        usage.audio_input_tokens = audio;
+        usage.image_output_tokens = painted;
+        [
+            usage.tool_calls.web_search,
+            usage.tool_calls.file_search,
+            usage.tool_calls.container,
+            usage.tool_calls.other,
+        ] = tools;
+        usage
+    }
+}
+
+proptest! {
+    #[test]
+    fn bounds_of_a_sum_are_the_sums_of_the_bounds(
+        (model, lane) in any_priced(), a in any_bill(), b in any_bill(), regional in any::<bool>(),
+    ) {
+        let book = PriceBook::builtin();
+        let book = if regional { book.with_regional_uplift() } else { book };
+        let both = a.saturating_add(b);
+        let quote = |usage: &Usage| book.quote(&model.into(), lane, usage, NOW);
+        let known = |usage: &Usage| quote(usage).cost.known().unwrap();
+        prop_assert_eq!(known(&a).checked_add(known(&b)), Some(known(&both)));
+        let most = |usage: &Usage| match quote(usage).cost {
+            Cost::Priced(most) => Some(most),
+            Cost::Partial { at_most, .. } => at_most,
+            Cost::Unpriced(_) => None,
+        };
+        // A sum has a bound only if all its parts have one.
+        let sum = most(&a).zip(most(&b)).map(|(a, b)| a.checked_add(b).unwrap());
+        prop_assert_eq!(most(&both), sum);
+        prop_assert!(most(&both).is_none_or(|most| most >= known(&both)));
+        if quote(&both).source == Some(PriceSource::Confirmed) {
+            prop_assert_eq!(quote(&a).source, Some(PriceSource::Confirmed));
+        }
+    }
 }
