@@ -62,6 +62,8 @@ fn the_table_says_what_its_sources_say() {
     assert!(stale.is_empty(), "differences that are none any more: {stale:#?}");
 }
 
+type Load = fn(PriceBook, &str, &str, &str) -> Result<Loaded, LoadError>;
+
 #[test]
 fn the_loaders_read_the_lists_of_the_sources() {
     let (Some(litellm_at), Some(genai_at)) = (
@@ -75,7 +77,6 @@ fn the_loaders_read_the_lists_of_the_sources() {
         std::fs::read_to_string(litellm_at).unwrap(),
         std::fs::read_to_string(genai_at).unwrap(),
     );
-    type Load = fn(PriceBook, &str, &str, &str) -> Result<Loaded, LoadError>;
     let lists: [(&str, BTreeSet<String>, Load); 2] = [
         (&one, litellm_providers(&one), PriceBook::with_litellm),
         (&other, genai_providers(&other), PriceBook::with_genai_prices),
