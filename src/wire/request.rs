@@ -201,9 +201,8 @@ impl<'a> RequestView<'a> {
     pub fn caches_for_12h(&self) -> bool {
         let parts = [self.messages, self.input, self.tools];
         parts.into_iter().flatten().any(|json| {
-            let json = json.get().as_bytes();
-            memmem::find(json, b"\"12h\"").is_some()
-                && memmem::find(json, b"\"prompt_cache_breakpoint\"").is_some()
+            let has = |text: &[u8]| memmem::find(json.get().as_bytes(), text).is_some();
+            has(b"\"prompt_cache_breakpoint\"") && has(b"\"12h\"")
         })
     }
 
