@@ -9,12 +9,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
+use super::bound::{Bound, Lost};
 use super::call::{Call, Operation};
 use super::core::Core;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
-use super::metering::{Reading, add_lost, book};
-use super::plan::{Bound, Plan};
+use super::metering::{Reading, book};
+use super::plan::{Plan, lane_asked};
 use crate::batch::{
     ApiError, BatchCollector, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Settled,
 };
@@ -25,6 +26,7 @@ use crate::model::ModelId;
 use crate::money::Usd;
 use crate::openai::ServerBatches;
 use crate::pricing::{Cost, PartialReason};
+use crate::wire::RequestView;
 
 /// Lets a call ride a batch, if its scope says that it may wait and its endpoint and body can.
 ///
@@ -73,7 +75,7 @@ pub(super) async fn ride(
         baseline: plan.baseline.clone(),
         reason: plan.reason.clone(),
         degradations: plan.degradations.clone(),
-        bound: plan.bound,
+        bound: plan.bound.clone(),
     };
     let mut enqueue = collector
         .enqueue_raw(operation.endpoint.clone(), body)
@@ -146,7 +148,7 @@ impl Bookkeeper {
         let mut entry = LedgerEntry::new(EntryId::new(now), op_id, at, item.endpoint.clone());
         entry.lane = match settled.outcome {
             Ok(answer) => answer.lane,
-            Err(BatchError::FasterLane(_)) => Lane::Standard,
+            Err(BatchError::FasterLane(_)) => faster_lane(item),
             Err(_) => Lane::Batch,
         };
         entry.role = if entry.lane == Lane::Batch {
@@ -179,7 +181,13 @@ impl Bookkeeper {
         entry
     }
 
-    fn book_answer(&self, entry: &mut LedgerEntry, answer: &LineAnswer, passenger: Option<&Passenger>) {
+    fn book_answer(
+        &self,
+        entry: &mut LedgerEntry,
+        answer: &LineAnswer,
+        passenger: Option<&Passenger>,
+        bound: &Bound,
+    ) {
         entry.http_status = Some(answer.status);
         entry.provider_id.clone_from(&answer.request_id);
         if !answer.is_success() {
@@ -188,7 +196,6 @@ impl Bookkeeper {
             return;
         }
         entry.status = Status::Succeeded;
-        let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
         let baseline = match passenger {
             Some(passenger) => passenger.baseline.clone(),
             None => entry.sent_model.clone(),
@@ -196,39 +203,44 @@ impl Bookkeeper {
         let reading = Reading::of_body(entry, &answer.body);
         book(
             entry,
-            &self.core,
-            &bound,
+            &self.core.facts,
+            bound,
             baseline.as_ref(),
             reading,
             PartialReason::NoUsage,
         );
-        self.book_lost(entry, &bound, answer.lost_attempts);
-    }
-
-    /// Adds attempts on the faster lane that got no answer.
-    fn book_lost(&self, entry: &mut LedgerEntry, bound: &Bound, lost: u32) {
-        if lost > 0 {
-            entry.attempts = entry.attempts.saturating_add(lost);
-            entry.cost = add_lost(entry.cost, lost, bound.cost(&self.core, entry));
-            entry.baseline = None;
-        }
     }
 }
 
 impl BatchObserver for Bookkeeper {
     fn settled(&self, settled: &Settled<'_>) {
-        let context = settled.item.context.as_deref();
+        let item = settled.item;
+        let context = item.context.as_deref();
         let passenger = context.and_then(|context| (context as &dyn Any).downcast_ref::<Passenger>());
         let mut entry = self.entry(settled, passenger);
-        match settled.outcome {
-            Ok(answer) => self.book_answer(&mut entry, answer, passenger),
+        let bound = match passenger {
+            Some(passenger) => passenger.bound.clone(),
+            None => RequestView::read(&item.body).map_or_else(
+                |_| Bound::unknown(),
+                |view| Bound::of(&self.core.facts, &item.endpoint, &view),
+            ),
+        };
+        // On the lane that was asked for: the answer may name another.
+        let at_most = bound.cost(&self.core.facts, &entry);
+        let lost = match settled.outcome {
+            Ok(answer) => {
+                self.book_answer(&mut entry, answer, passenger, &bound);
+                entry.attempts = entry.attempts.saturating_add(answer.lost_attempts);
+                answer.lost_attempts
+            }
             Err(BatchError::Cancelled) if settled.batch_id.is_none() => {
                 entry.status = Status::Abandoned;
                 entry.cost = Cost::Priced(Usd::ZERO);
+                0
             }
             Err(error) => {
                 entry.cost = Cost::Priced(Usd::ZERO);
-                let lost = match error {
+                match error {
                     BatchError::Unreported { .. } => {
                         entry.degradations.push(Degradation::Unreported);
                         entry.status = Status::Unreported;
@@ -245,17 +257,21 @@ impl BatchObserver for Bookkeeper {
                         entry.status = Status::Failed;
                         0
                     }
-                };
-                let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
-                entry.cost = add_lost(entry.cost, lost, bound.cost(&self.core, &entry));
+                }
             }
-        }
+        };
+        Lost::NONE.and(lost, at_most).book(&mut entry);
         let entry = Arc::new(entry);
         self.core.record(&entry);
         if let Some(receipt) = passenger.and_then(|passenger| passenger.operation.receipt.as_ref()) {
             receipt.add(&entry);
         }
     }
+}
+
+/// Returns the lane that a line is sent on when it leaves its batch.
+fn faster_lane(item: &BatchItem) -> Lane {
+    RequestView::read(&item.body).map_or(Lane::Standard, |view| lane_asked(&view))
 }
 
 /// Sends a batched request at once, when its deadline is near.
@@ -274,8 +290,10 @@ impl OneByOne {
 impl FasterLane for OneByOne {
     async fn send(&self, item: &BatchItem) -> Result<LineAnswer, BatchError> {
         match self.api.send_now(&item.endpoint, item.body.clone()).await {
-            Ok(sent) => Ok(LineAnswer::new(sent.status.as_u16(), sent.body, Lane::Standard)
-                .with_lost_attempts(sent.lost)),
+            Ok(sent) => Ok(
+                LineAnswer::new(sent.status.as_u16(), sent.body, faster_lane(item))
+                    .with_lost_attempts(sent.lost),
+            ),
             Err(error) => Err(BatchError::FasterLane(Arc::new(error))),
         }
     }

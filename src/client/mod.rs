@@ -1,6 +1,7 @@
 //! The client that applications hold: async-openai's own, with thrifty inside.
 
 mod batching;
+mod bound;
 mod builder;
 mod call;
 mod core;

@@ -10,16 +10,15 @@ use async_openai::error::OpenAIError;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
+use super::bound::Bound;
 use super::call::{Call, Operation};
-use super::core::Core;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
 use super::metering::named;
 use crate::endpoint::Endpoint;
 use crate::lane::Lane;
-use crate::ledger::{Degradation, LedgerEntry};
+use crate::ledger::Degradation;
 use crate::model::ModelId;
-use crate::money::Usd;
 use crate::router::{AUTO, Route, RouteError, RouteRequest, Router};
 use crate::tokens::TokenCounter;
 use crate::wire::{self, Edit, RequestView, splice};
@@ -53,32 +52,6 @@ pub(super) struct Plan {
     usage_edit: Option<Edit>,
 }
 
-/// What bounds the tokens of one attempt.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Bound {
-    input: (u64, u64),
-    output: Option<u64>,
-    choices: u64,
-}
-
-impl Bound {
-    /// Returns what one attempt can cost at most; `None` without a price or without a limit on the output.
-    pub(super) fn cost(&self, core: &Core, entry: &LedgerEntry) -> Option<Usd> {
-        let model = entry.sent_model.as_ref()?;
-        let output = if entry.endpoint == Endpoint::Embeddings {
-            0
-        } else {
-            let capabilities = core.facts.capabilities.of(model);
-            let most = capabilities.and_then(|capabilities| capabilities.max_output());
-            self.output.or(most)?.saturating_mul(self.choices)
-        };
-        core.facts
-            .prices
-            .worst_case(model, entry.lane, self.input.1, output, entry.at)
-            .ok()
-    }
-}
-
 impl Plan {
     /// A plan that sends a body as it is.
     fn as_asked() -> Self {
@@ -92,7 +65,7 @@ impl Plan {
             lane: Lane::Standard,
             streams: false,
             hides_usage: false,
-            bound: Bound::default(),
+            bound: Bound::unknown(),
             model_at: None,
             usage_edit: None,
         }
@@ -115,7 +88,18 @@ impl Plan {
         plan.read(operation, body, &view);
         let url_names_model = call.url().is_some_and(Deployments::are_named_by);
         plan.choose(operation, body, &view, url_names_model).await?;
+        plan.bound_others(operation, &view);
         Ok(plan)
+    }
+
+    /// Lets the bound hold for every model that may be asked instead of the requested one.
+    fn bound_others(&mut self, operation: &Operation, view: &RequestView<'_>) {
+        for model in self.model.iter().chain(&self.fallbacks).chain(&self.baseline) {
+            if self.requested.as_ref() != Some(model) {
+                let facts = &operation.core.facts;
+                self.bound.hold_for(model, facts, &operation.endpoint, view);
+            }
+        }
     }
 
     fn read(&mut self, operation: &Operation, body: &[u8], view: &RequestView<'_>) {
@@ -123,16 +107,8 @@ impl Plan {
         self.model.clone_from(&self.requested);
         self.baseline.clone_from(&self.requested);
         self.streams = view.is_stream();
-        let tier = view.service_tier.and_then(wire::string);
-        self.lane = tier
-            .and_then(|tier| Lane::from_service_tier(&tier))
-            .unwrap_or(Lane::Standard);
-        let input = operation.core.facts.tokens.bounds(&operation.endpoint, view);
-        self.bound = Bound {
-            input,
-            output: view.output_limit(),
-            choices: view.choices(),
-        };
+        self.lane = lane_asked(view);
+        self.bound = Bound::of(&operation.core.facts, &operation.endpoint, view);
         self.model_at = view
             .model
             .and_then(|old| match Edit::set(body, Some(old), "model", String::new()) {
@@ -159,7 +135,7 @@ impl Plan {
         let is_auto = requested == AUTO;
         if !operation.scope.pinned {
             load_tables(&operation.core.facts.tokens).await;
-            let bounds = self.bound.input;
+            let bounds = self.bound.input();
             let choice = if body.len() > LARGE_BODY {
                 choose_off_thread(operation, Bytes::copy_from_slice(body), requested.clone(), bounds).await
             } else {
@@ -216,6 +192,15 @@ impl Plan {
         edits.extend(self.usage_edit.clone());
         (!edits.is_empty()).then(|| splice(body, edits))
     }
+}
+
+/// Returns the lane that a body asks for.
+pub(super) fn lane_asked(view: &RequestView<'_>) -> Lane {
+    let tier = view.service_tier.and_then(wire::string);
+    tier.and_then(|tier| Lane::from_service_tier(&tier))
+        // Nobody gets into a batch by asking for it so.
+        .filter(|lane| *lane != Lane::Batch)
+        .unwrap_or(Lane::Standard)
 }
 
 /// Makes a chat stream end with a chunk that carries its usage.

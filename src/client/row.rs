@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use super::bound::{Bound, Lost};
 use super::call::Operation;
-use super::metering::{Reading, add_lost, book, clipped};
-use super::plan::{Bound, Plan};
+use super::metering::{Reading, book, clipped};
+use super::plan::Plan;
 use crate::id::EntryId;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
@@ -21,8 +22,7 @@ pub(super) struct Row {
     operation: Arc<Operation>,
     bound: Bound,
     baseline: Option<ModelId>,
-    /// Attempts that got no answer and may have been billed.
-    lost: u32,
+    lost: Lost,
     /// Until it is written.
     entry: Option<Arc<LedgerEntry>>,
 }
@@ -46,9 +46,9 @@ impl Row {
         }
         Self {
             operation: Arc::clone(operation),
-            bound: plan.bound,
+            bound: plan.bound.clone(),
             baseline: plan.baseline.clone(),
-            lost: 0,
+            lost: Lost::NONE,
             entry: Some(Arc::new(entry)),
         }
     }
@@ -62,8 +62,19 @@ impl Row {
         match (step, self.entry()) {
             (Step::Attempt, Some(entry)) => entry.attempts += 1,
             (Step::Attempt, None) => {}
-            (Step::Lost, _) => self.lost += 1,
+            (Step::Lost, _) => self.lose(),
         }
+    }
+
+    /// Counts the last attempt as lost, at what the model and lane that it asked can cost at most.
+    fn lose(&mut self) {
+        self.lost = self.lost.and(1, self.bound());
+    }
+
+    /// What the next attempt can cost at most.
+    fn bound(&self) -> Option<Usd> {
+        let entry = self.entry.as_ref()?;
+        self.bound.cost(&self.operation.core.facts, entry)
     }
 
     /// Whether answers of this endpoint are read.
@@ -123,13 +134,15 @@ impl Row {
 
     /// Settles without an answer.
     pub(super) fn unanswered(mut self, may_have_had_effect: bool) {
+        if may_have_had_effect {
+            self.lose();
+        }
         let Some(mut taken) = self.entry.take() else {
             return;
         };
         let entry = Arc::make_mut(&mut taken);
         entry.status = Status::Unanswered;
         entry.cost = Cost::Priced(Usd::ZERO);
-        self.lost += u32::from(may_have_had_effect);
         self.write(taken);
     }
 
@@ -199,7 +212,7 @@ impl Row {
         let baseline = self.baseline.as_ref();
         book(
             entry,
-            &self.operation.core,
+            &self.operation.core.facts,
             &self.bound,
             baseline,
             reading,
@@ -220,14 +233,7 @@ impl Row {
         if entry.attempts > 1 + u32::from(refused) {
             entry.degradations.push(Degradation::Retried);
         }
-        if self.lost > 0 {
-            entry.cost = add_lost(
-                entry.cost,
-                self.lost,
-                self.bound.cost(&self.operation.core, entry),
-            );
-            entry.baseline = None;
-        }
+        self.lost.book(entry);
         entry.latency_ms = Some(self.elapsed_ms());
         self.operation.core.record(&taken);
         if let Some(receipt) = &self.operation.receipt {
@@ -238,6 +244,7 @@ impl Row {
 
 impl Drop for Row {
     fn drop(&mut self) {
+        let at_most = self.bound();
         let Some(mut taken) = self.entry.take() else {
             return;
         };
@@ -248,7 +255,7 @@ impl Drop for Row {
         } else {
             Cost::Partial {
                 known: Usd::ZERO,
-                at_most: self.bound.cost(&self.operation.core, entry),
+                at_most,
                 why: PartialReason::Abandoned,
             }
         };

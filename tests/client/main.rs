@@ -8,6 +8,7 @@
 
 mod bad_days;
 mod batching;
+mod bounds;
 mod calls;
 #[cfg(unix)]
 mod full_disk;
