@@ -24,7 +24,7 @@ use crate::lane::Lane;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::openai::ServerBatches;
+use crate::openai::{ServerBatches, may_hide_success};
 use crate::pricing::{Cost, PartialReason};
 use crate::wire::RequestView;
 
@@ -231,7 +231,11 @@ impl BatchObserver for Bookkeeper {
             Ok(answer) => {
                 self.book_answer(&mut entry, answer, passenger, &bound);
                 entry.attempts = entry.attempts.saturating_add(answer.lost_attempts);
-                answer.lost_attempts
+                // A batch's files are the server's own account of what ran.
+                let hides_success = answer.lane != Lane::Batch
+                    && StatusCode::from_u16(answer.status)
+                        .is_ok_and(|status| may_hide_success(status, &answer.body));
+                answer.lost_attempts.saturating_add(hides_success.into())
             }
             Err(BatchError::Cancelled) if settled.batch_id.is_none() => {
                 entry.status = Status::Abandoned;

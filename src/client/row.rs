@@ -13,7 +13,7 @@ use crate::id::EntryId;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::openai::Step;
+use crate::openai::{Step, may_hide_success};
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
 use crate::wire::StreamFacts;
 
@@ -23,6 +23,8 @@ pub(super) struct Row {
     bound: Bound,
     baseline: Option<ModelId>,
     lost: Lost,
+    /// Whether an attempt is under way.
+    in_flight: bool,
     /// Until it is written.
     entry: Option<Arc<LedgerEntry>>,
 }
@@ -49,6 +51,7 @@ impl Row {
             bound: plan.bound.clone(),
             baseline: plan.baseline.clone(),
             lost: Lost::NONE,
+            in_flight: false,
             entry: Some(Arc::new(entry)),
         }
     }
@@ -57,21 +60,26 @@ impl Row {
         self.entry.as_mut().map(Arc::make_mut)
     }
 
-    /// Counts an attempt that is about to be made, or was lost.
+    /// Follows an attempt from its beginning to its end.
     pub(super) fn step(&mut self, step: Step) {
-        match (step, self.entry()) {
-            (Step::Attempt, Some(entry)) => entry.attempts += 1,
-            (Step::Attempt, None) => {}
-            (Step::Lost, _) => self.lose(),
+        self.in_flight = step == Step::Attempt;
+        match step {
+            Step::Attempt => {
+                if let Some(entry) = self.entry() {
+                    entry.attempts += 1;
+                }
+            }
+            Step::Lost => self.lose(),
+            Step::Failed => {}
         }
     }
 
-    /// Counts the last attempt as lost, at what the model and lane that it asked can cost at most.
+    /// Counts an attempt as lost, at what the model and lane that it asked can cost at most.
     fn lose(&mut self) {
         self.lost = self.lost.and(1, self.bound());
     }
 
-    /// What the next attempt can cost at most.
+    /// What an attempt can cost at most.
     fn bound(&self) -> Option<Usd> {
         let entry = self.entry.as_ref()?;
         self.bound.cost(&self.operation.core.facts, entry)
@@ -89,6 +97,7 @@ impl Row {
 
     /// Says that the routed model refused, and which model is asked instead.
     pub(super) fn refused(&mut self, next: Option<&ModelId>) {
+        self.in_flight = false;
         if let Some(entry) = self.entry() {
             entry.degradations.push(Degradation::RouteRefused);
             entry.sent_model = next.cloned();
@@ -97,6 +106,9 @@ impl Row {
 
     /// Settles with a whole answer.
     pub(super) fn answered(mut self, response: &http::Response<Bytes>) {
+        if may_hide_success(response.status(), response.body()) {
+            self.lose();
+        }
         let Some(mut taken) = self.entry.take() else {
             return;
         };
@@ -250,14 +262,14 @@ impl Drop for Row {
         };
         let entry = Arc::make_mut(&mut taken);
         entry.status = Status::Abandoned;
-        entry.cost = if entry.attempts == 0 {
-            Cost::Priced(Usd::ZERO)
-        } else {
+        entry.cost = if self.in_flight {
             Cost::Partial {
                 known: Usd::ZERO,
                 at_most,
                 why: PartialReason::Abandoned,
             }
+        } else {
+            Cost::Priced(Usd::ZERO)
         };
         self.write(taken);
     }

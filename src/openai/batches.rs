@@ -14,10 +14,9 @@ use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::failure::{AttemptError, describe, is_transient, may_have_had_effect};
 use super::requests::Requests;
-use super::retry::{
-    AttemptError, Reply, Sender, Step, describe, is_transient, may_have_had_effect, retry_after,
-};
+use super::retry::{Reply, Sender, Step, retry_after};
 use crate::batch::{ApiError, BatchApi, Effect, NewBatch};
 use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
@@ -63,9 +62,10 @@ impl ServerBatches {
                 body: response.into_body(),
                 lost,
             }),
-            Ok(Reply::Open(_)) => Err(protocol(
-                "the server streamed an answer that was not to be streamed".to_owned(),
-            )),
+            Ok(Reply::Open(_)) => {
+                let streamed = "the server streamed an answer that was not to be streamed";
+                Err(protocol(streamed.to_owned()).with_lost_attempts(lost + 1))
+            }
             Err(error) => {
                 lost += u32::from(error.effect != Effect::None);
                 Err(error.with_lost_attempts(lost))

@@ -1,7 +1,5 @@
 //! Sending with retries: what is tried again, when, and what may have been billed.
 
-use std::error::Error as StdError;
-use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use reqwest::ResponseBuilderExt;
 use tokio::time::Instant;
 
+use super::failure::{AttemptError, describe, is_transient, may_have_had_effect, may_hide_success};
 use super::transport::Transport;
 use crate::clock::{Clock, Timestamp, bounded};
 use crate::wire::ErrorView;
@@ -171,8 +170,10 @@ impl Reply {
 pub(crate) enum Step {
     /// An attempt is about to be made.
     Attempt,
-    /// An attempt was lost after it was sent, and another follows: it may have had its effect.
+    /// An attempt may have had its effect, but no answer says so, and another follows.
     Lost,
+    /// An attempt surely had no effect, and another follows.
+    Failed,
 }
 
 /// Sends requests through a transport with retries.
@@ -231,12 +232,14 @@ impl Sender {
                     tracing::debug!(target: "thrifty", status = reply.status().as_u16(), attempt = sent, ?wait, "retrying");
                 }
                 Err(error) => {
-                    if may_have_had_effect(error) {
-                        tell(Step::Lost);
-                    }
                     tracing::debug!(target: "thrifty", error = %describe(error), attempt = sent, ?wait, "retrying");
                 }
             }
+            tell(if was_lost(&result) {
+                Step::Lost
+            } else {
+                Step::Failed
+            });
             tokio::time::sleep(wait).await;
         }
     }
@@ -296,6 +299,15 @@ impl Sender {
     }
 }
 
+/// Whether an attempt that is no success may have had its effect all the same.
+fn was_lost(result: &Result<Reply, OpenAIError>) -> bool {
+    match result {
+        Ok(Reply::Whole(response)) => may_hide_success(response.status(), response.body()),
+        Ok(Reply::Open(_)) => false,
+        Err(error) => may_have_had_effect(error),
+    }
+}
+
 /// Takes what an answer has besides its body, so that it can be put around another one.
 pub(crate) fn head_of(response: &mut reqwest::Response) -> http::Response<()> {
     let head = http::Response::builder()
@@ -306,15 +318,6 @@ pub(crate) fn head_of(response: &mut reqwest::Response) -> http::Response<()> {
     let mut head = head.body(()).unwrap_or_default();
     *head.headers_mut() = std::mem::take(response.headers_mut());
     head
-}
-
-/// An attempt that failed for a reason of our own.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AttemptError {
-    #[error("no answer within {after:?}")]
-    TimedOut { after: Duration },
-    #[error("the stream was silent for {after:?}")]
-    Silent { after: Duration },
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -368,65 +371,4 @@ fn whole_part(text: &str) -> Option<u64> {
         .bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| whole.saturating_add(u64::from(fraction.bytes().any(|byte| byte != b'0'))))
-}
-
-/// Whether an error of the transport may pass.
-pub(crate) fn is_transient(error: &OpenAIError) -> bool {
-    match error {
-        OpenAIError::Reqwest(error) => {
-            error.is_connect()
-                || error.is_timeout()
-                || error.is_body()
-                || error.is_decode()
-                || error.is_request()
-        }
-        OpenAIError::Boxed(error) => {
-            source_of::<AttemptError>(&**error).is_some()
-                || source_of::<io::Error>(&**error).is_some()
-                || source_of::<reqwest::Error>(&**error).is_some()
-        }
-        _ => false,
-    }
-}
-
-/// Whether a request without an answer may still have reached the server.
-pub(crate) fn may_have_had_effect(error: &OpenAIError) -> bool {
-    let refused = |error: &io::Error| {
-        matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-        )
-    };
-    match error {
-        OpenAIError::Reqwest(error) => !error.is_connect() && !error.is_builder(),
-        OpenAIError::Boxed(error) => {
-            let refused = source_of::<io::Error>(&**error).is_some_and(refused);
-            let connect = source_of::<reqwest::Error>(&**error).is_some_and(reqwest::Error::is_connect);
-            !refused && !connect
-        }
-        _ => false,
-    }
-}
-
-/// Finds an error of a type in a chain of sources.
-fn source_of<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// Says what happened without the URL, whose query may hold a key.
-pub(crate) fn describe(error: &OpenAIError) -> String {
-    match error {
-        OpenAIError::Reqwest(error) if error.is_timeout() => "timeout".to_owned(),
-        OpenAIError::Reqwest(error) if error.is_connect() => "could not connect".to_owned(),
-        OpenAIError::Reqwest(_) => "the connection broke".to_owned(),
-        OpenAIError::Boxed(error) => error.to_string(),
-        _ => "the request could not be built".to_owned(),
-    }
 }

@@ -13,6 +13,7 @@ mod calls;
 #[cfg(unix)]
 mod full_disk;
 mod ledger;
+mod lost;
 mod retry;
 mod routers;
 mod routing;
