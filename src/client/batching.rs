@@ -21,7 +21,7 @@ use crate::batch::{
 };
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
-use crate::ledger::{Degradation, LedgerEntry, Role, Status};
+use crate::ledger::{Baseline, Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
 use crate::openai::{ServerBatches, may_hide_success};
@@ -230,6 +230,9 @@ impl BatchObserver for Bookkeeper {
         let lost = match settled.outcome {
             Ok(answer) => {
                 self.book_answer(&mut entry, answer, passenger, &bound);
+                if settled.superseded {
+                    entry.baseline = entry.baseline.and(entry.cost.exact()).and_then(on_top);
+                }
                 entry.attempts = entry.attempts.saturating_add(answer.lost_attempts);
                 // A batch's files are the server's own account of what ran.
                 let hides_success = answer.lane != Lane::Batch
@@ -271,6 +274,12 @@ impl BatchObserver for Bookkeeper {
             receipt.add(&entry);
         }
     }
+}
+
+/// The baseline of an answer that came too late: what was asked for is in the one before, and this one's lane lost all
+/// that it cost.
+fn on_top(cost: Usd) -> Option<Baseline> {
+    Baseline::of(Usd::ZERO, Usd::ZERO, cost, cost)
 }
 
 /// Returns the lane that a line is sent on when it leaves its batch.

@@ -36,7 +36,7 @@ impl Receipt {
     pub fn answer(&self) -> Option<&LedgerEntry> {
         self.entries
             .iter()
-            .rev()
+            // What answers later comes too late for the caller: a line of a batch that was overtaken.
             .find(|entry| entry.status == Status::Succeeded)
             .map(|entry| &**entry)
     }
@@ -67,7 +67,7 @@ impl Receipt {
     }
 
     /// Returns what was saved against asking the requested model on the standard lane with nothing cached, net of
-    /// entries that failed. `None` unless all of it is known exactly.
+    /// entries that failed or came too late. `None` unless all of it is known exactly.
     pub fn savings(&self) -> Option<UsdSum> {
         let baseline = self.answer()?.baseline.as_ref()?.cost;
         Some(UsdSum::from(baseline).saturating_sub(self.cost()?))

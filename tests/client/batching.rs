@@ -9,12 +9,13 @@ use async_openai::error::OpenAIError;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use thrifty::batch::BatchError;
-use thrifty::ledger::{Degradation, LedgerEntry, Role, Status};
+use thrifty::ledger::{Degradation, LedgerEntry, Query, Role, Status};
 use thrifty::pricing::Cost;
 use thrifty::router::FixedRouter;
 use thrifty::simulator::{Charge, Fault, Simulator};
-use thrifty::{ErrorKind, Lane, LlmClient, Transport, Usd};
+use thrifty::{ErrorKind, Lane, LlmClient, Transport, Usd, UsdSum};
 
+use super::bounds::{HOUR, billed, short};
 use super::{chat, client_of, only_row, ours, rows};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -400,4 +401,22 @@ async fn a_download_that_stalls_is_begun_again() {
     let downloads = downloads.iter().filter(|seen| seen.path.ends_with("/content"));
     assert!(downloads.count() >= 4);
     assert_eq!(simulator.book().charges().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overtaken_batch_saves_what_the_receipts_say_and_not_its_price_again() {
+    let simulator = Simulator::builder().with_batch_delay(5 * HOUR).build();
+    let llm = client_of(&simulator).build().unwrap();
+    let tracked = llm.within(3 * HOUR).tracked();
+    tracked.chat().create(short("gpt-4o")).await.unwrap();
+    tokio::time::sleep(3 * HOUR).await;
+    let receipt = tracked.receipt().await.unwrap();
+    assert_eq!(receipt.cost(), Some(billed(&simulator).into()));
+    assert_eq!(receipt.answer().unwrap().lane, Lane::Standard);
+    let total = llm.ledger().query(&Query::new()).await.unwrap().total;
+    assert_eq!(Some(total.savings.total()), receipt.savings());
+    // The answer cost what it would have cost anyway; the line came on top.
+    let line = rows(&llm).await[1].cost.exact().unwrap();
+    assert_eq!(receipt.savings(), Some(UsdSum::ZERO.saturating_sub(line.into())));
+    assert_eq!(total.savings.lane, UsdSum::ZERO.saturating_sub(line.into()));
 }
