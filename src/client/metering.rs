@@ -69,7 +69,7 @@ pub(super) fn book(
     }
     let usage = match reading.usage {
         UsageReading::Read(usage) => Some(usage),
-        UsageReading::Inconsistent(usage, _) => {
+        UsageReading::Inconsistent(usage, _) | UsageReading::WrongTotal(usage, _) => {
             entry.degradations.push(Degradation::UsageUnreadable);
             Some(usage)
         }
@@ -98,6 +98,15 @@ pub(super) fn book(
             }
         }
     };
+    if let (UsageReading::WrongTotal(usage, total), Cost::Priced(cost)) = (reading.usage, entry.cost) {
+        // A total that is more has parts that are not told; one that is less leaves nothing sure.
+        let is_more = total > usage.input_tokens.saturating_add(usage.output_tokens);
+        entry.cost = Cost::Partial {
+            known: if is_more { cost } else { Usd::ZERO },
+            at_most: bound.cost(facts, entry).map(|most| most.max(cost)),
+            why: PartialReason::InconsistentUsage,
+        };
+    }
     if matches!(entry.cost, Cost::Unpriced(reason) if reason != UnpricedReason::UnknownTier) {
         entry.degradations.push(Degradation::PriceUnknown);
     }

@@ -59,10 +59,13 @@ impl<'a> ResponseView<'a> {
 
     /// Returns the lane that answered: `Ok(None)` if no tier is named, `Err` with the name of one that is unknown.
     ///
+    /// `auto` names none: it is what was asked for, in the events of a stream before the last one.
+    ///
     /// # Errors
     /// The name of a tier that this crate does not know.
     pub fn lane(&self) -> Result<Option<Lane>, Cow<'a, str>> {
         self.service_tier_name()
+            .filter(|tier| tier != "auto")
             .map(|tier| Lane::from_service_tier(&tier).ok_or(tier))
             .transpose()
     }
@@ -95,6 +98,8 @@ pub enum UsageReading {
     Unreadable,
     /// They contradict each other; kept as they are.
     Inconsistent(Usage, UsageError),
+    /// Their total is not the sum of input and output; kept as they are.
+    WrongTotal(Usage, u64),
 }
 
 /// Reads a `usage` object of chat completions, responses or embeddings.
@@ -173,7 +178,12 @@ impl Counts {
         usage.reasoning_tokens = self.reasoning.unwrap_or(0);
         usage.audio_output_tokens = self.audio_output.unwrap_or(0);
         match usage.meters() {
-            Ok(_) => UsageReading::Read(usage),
+            Ok(_) => match self.total {
+                Some(total) if total != input.saturating_add(output) => {
+                    UsageReading::WrongTotal(usage, total)
+                }
+                _ => UsageReading::Read(usage),
+            },
             Err(error) => UsageReading::Inconsistent(usage, error),
         }
     }
@@ -321,6 +331,14 @@ mod tests {
         let json =
             r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":11}}"#;
         assert!(matches!(usage(json), UsageReading::Inconsistent(usage, _) if usage.cache_read_tokens == 11));
+    }
+
+    #[test]
+    fn a_total_that_is_not_the_sum_is_said() {
+        let json = r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":1000}"#;
+        assert_eq!(usage(json), UsageReading::WrongTotal(Usage::new(10, 5), 1000));
+        let json = r#"{"prompt_tokens":10,"completion_tokens":5}"#;
+        assert_eq!(usage(json), UsageReading::Read(Usage::new(10, 5)));
     }
 
     #[test]

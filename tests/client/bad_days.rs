@@ -10,6 +10,7 @@ use thrifty::router::{FixedRouter, TokenCountRouter};
 use thrifty::simulator::{Fault, Simulator};
 use thrifty::{Endpoint, ErrorKind, LlmClient, Usd};
 
+use super::bounds::short;
 use super::{chat, client_of, only_row, ours, rows, scripted};
 
 #[tokio::test(start_paused = true)]
@@ -229,4 +230,30 @@ async fn a_name_of_a_megabyte_makes_no_row_of_a_megabyte() {
     let row = only_row(&llm).await;
     let kept = row.requested_model.as_ref().unwrap().as_str();
     assert!(kept.len() <= 256 && name.starts_with(kept), "{}", kept.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_total_that_contradicts_its_parts_makes_no_exact_cost() {
+    for (total, known) in [(1_000, 30_000_000), (5, 0)] {
+        let body = format!(
+            r#"{{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o","choices":[],
+            "usage":{{"prompt_tokens":4,"completion_tokens":2,"total_tokens":{total}}}}}"#
+        );
+        let llm = LlmClient::builder(Simulator::new().client(), scripted([(200, &body)]))
+            .build()
+            .unwrap();
+        llm.chat().create(short("gpt-4o")).await.unwrap();
+        let row = only_row(&llm).await;
+        assert_eq!(row.degradations, [Degradation::UsageUnreadable]);
+        let Cost::Partial {
+            known: told,
+            at_most: Some(most),
+            why: PartialReason::InconsistentUsage,
+        } = row.cost
+        else {
+            panic!("{:?}", row.cost);
+        };
+        assert_eq!(told, Usd::from_pico(known));
+        assert!(most >= Usd::from_pico(1_000 * 10_000_000));
+    }
 }

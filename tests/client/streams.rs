@@ -12,8 +12,9 @@ use serde_json::Value;
 use thrifty::ledger::{Degradation, LedgerEntry, Status};
 use thrifty::pricing::{Cost, PartialReason};
 use thrifty::simulator::{Charge, Fault, Simulator};
-use thrifty::{LlmClient, RetryPolicy, Usd};
+use thrifty::{Lane, LlmClient, RetryPolicy, Usd};
 
+use super::bounds::{billed, most};
 use super::{chat, client_of, only_row, rows};
 
 fn usage_asked_for(asked: bool) -> CreateChatCompletionRequest {
@@ -275,4 +276,27 @@ async fn a_stream_says_when_its_first_byte_came() {
     assert_eq!(row.first_byte_ms, Some(400));
     // The hidden usage chunk and the end come after what the caller saw.
     assert_eq!(row.latency_ms, Some(300 + 100 * (chunks.len() as u64 + 2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tier_auto_in_an_answer_names_none() {
+    // As recorded of OpenAI: only the last event, which does not come, names the tier that answered.
+    let created = r#"event: response.created
+data: {"type":"response.created","sequence_number":0,"response":{"id":"r","object":"response","created_at":1,"status":"in_progress","model":"gpt-4o-2024-08-06","output":[],"service_tier":"auto","usage":null}}
+
+"#;
+    let simulator = Simulator::new();
+    simulator.inject(Fault::body(created));
+    let llm = client_of(&simulator).build().unwrap();
+    let request = CreateResponseArgs::default()
+        .model("gpt-4o")
+        .input("Name a river.")
+        .max_output_tokens(1_000_u32)
+        .build();
+    let stream = llm.responses().create_stream(request.unwrap()).await.unwrap();
+    assert_eq!(stream.count().await, 1);
+    let row = only_row(&llm).await;
+    assert_eq!((row.lane, row.status), (Lane::Standard, Status::CutShort));
+    assert_eq!(row.degradations, [Degradation::UsageMissing]);
+    assert!(billed(&simulator) > Usd::ZERO && billed(&simulator) <= most(&row));
 }
