@@ -63,6 +63,26 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Makes the ledger durable, with the entries that it has not taken yet.
+    ///
+    /// A full queue is emptied by a flush only, and may then take no more than its size: they take turns.
+    pub(super) async fn flush(&self) -> Result<(), LedgerError> {
+        let mut flushed = self.ledger.flush().await;
+        loop {
+            let waiting = self.books.waiting();
+            if waiting == 0 {
+                return flushed;
+            }
+            let taken = self.books.retry(&*self.ledger);
+            if self.books.waiting() >= waiting {
+                return flushed.and(taken);
+            }
+            flushed = flushed.and(self.ledger.flush().await);
+        }
+    }
+}
+
 /// Entries that the ledger has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Books {

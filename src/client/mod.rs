@@ -124,23 +124,22 @@ impl<C: Config> LlmClient<C> {
 
     /// Sends off what waits for a batch, offers retained entries to the ledger again, and makes it durable.
     ///
-    /// It does not wait for answers.
+    /// It does not wait for answers. It does all of that also if a part of it fails, and returns the first error.
     ///
     /// # Errors
     /// If the ledger or the collector's store fails; nothing is lost by that.
     pub async fn flush(&self) -> Result<Pending, Error> {
         let sealed = self.shared.collector.flush().await;
-        let core = &self.shared.core;
-        core.books.retry(&*core.ledger)?;
-        core.ledger.flush().await?;
+        let written = self.shared.core.flush().await;
         sealed?;
+        written?;
         Ok(self.pending())
     }
 
     /// Waits until every call and every batched request is answered and booked, or the time is up, and makes the
     /// ledger durable.
     ///
-    /// What it returns was not answered yet. Calls made meanwhile, or later, are served, but none of them rides a batch.
+    /// What it returns was not answered yet. It does all of that also if a part of it fails. Calls made meanwhile, or later, are served, but none of them rides a batch.
     ///
     /// # Errors
     /// If the ledger or the collector's store fails.
@@ -150,9 +149,9 @@ impl<C: Config> LlmClient<C> {
         let collected = self.shared.collector.shutdown(timeout).await;
         // The time may be up: what is still under way is then pending.
         let _ = tokio::time::timeout_at(end, core.open.drained()).await;
-        core.books.retry(&*core.ledger)?;
-        core.ledger.flush().await?;
+        let written = core.flush().await;
         collected?;
+        written?;
         Ok(self.pending())
     }
 

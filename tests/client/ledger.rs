@@ -1,7 +1,8 @@
 //! A ledger that does not take entries.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -112,4 +113,57 @@ async fn a_ledger_that_panics_loses_no_answer_and_no_row() {
     ledger.panics.store(false, Ordering::Relaxed);
     assert!(llm.flush().await.unwrap().is_empty());
     assert_eq!(rows(&llm).await.len(), 2);
+}
+
+/// A ledger whose queue holds two entries until a flush empties it.
+#[derive(Debug, Default)]
+struct Queueing {
+    queue: Mutex<Vec<Arc<LedgerEntry>>>,
+    stored: InMemoryLedger,
+}
+
+#[async_trait]
+impl CostLedger for Queueing {
+    fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
+        let mut queue = self.queue.lock().unwrap();
+        if queue.len() == 2 {
+            return Err(LedgerError::Full { capacity: 2 });
+        }
+        queue.push(Arc::clone(entry));
+        Ok(Recorded::Queued)
+    }
+
+    async fn flush(&self) -> Result<(), LedgerError> {
+        for entry in self.queue.lock().unwrap().drain(..) {
+            self.stored.record(&entry)?;
+        }
+        Ok(())
+    }
+
+    async fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
+        self.stored.query(query).await
+    }
+
+    fn scan(&self, filter: &Filter) -> BoxStream<'_, Result<Arc<LedgerEntry>, LedgerError>> {
+        self.stored.scan(filter)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_is_emptied_by_a_flush_and_by_a_shutdown() {
+    let llm = client_of(&Simulator::new())
+        .with_ledger(Queueing::default())
+        .build()
+        .unwrap();
+    for calls in [7, 14] {
+        for _ in 0..7 {
+            llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+        }
+        let pending = match calls {
+            7 => llm.flush().await,
+            _ => llm.shutdown(Duration::from_secs(1)).await,
+        };
+        assert!(pending.unwrap().is_empty());
+        assert_eq!(rows(&llm).await.len(), calls);
+    }
 }
