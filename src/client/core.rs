@@ -19,6 +19,9 @@ use crate::router::{Facts, RouteOutcome, Router};
 /// How many entries wait for a ledger that does not take them; beyond that the oldest is given up and counted.
 const MAX_RETAINED: usize = 10_000;
 
+/// How many of them one call offers again: it does so on its own time.
+const MAX_OFFERED: usize = 32;
+
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) sender: Sender,
@@ -74,7 +77,7 @@ impl Core {
             if waiting == 0 {
                 return flushed;
             }
-            let taken = self.books.retry(&*self.ledger);
+            let taken = self.books.offer_retained(&*self.ledger, waiting);
             if self.books.waiting() >= waiting {
                 return flushed.and(taken);
             }
@@ -98,19 +101,25 @@ impl Books {
 
     fn record(&self, ledger: &dyn CostLedger, entry: &Arc<LedgerEntry>) {
         if self.waiting.load(Ordering::Acquire) > 0 {
-            // Older entries go first; while they are refused, this one waits behind them.
-            if let Err(error) = self.retry(ledger) {
-                return self.retain(entry, &error);
+            // Older entries go first; while some wait, this one waits behind them.
+            if let Err(error) = self.offer_retained(ledger, MAX_OFFERED) {
+                return self.refused(entry, &error);
+            }
+            if self.waiting.load(Ordering::Acquire) > 0 {
+                return self.retain(entry);
             }
         }
-        match offer(ledger, entry) {
-            Ok(_) => {}
-            Err(error) => self.retain(entry, &error),
+        if let Err(error) = offer(ledger, entry) {
+            self.refused(entry, &error);
         }
     }
 
-    fn retain(&self, entry: &Arc<LedgerEntry>, error: &LedgerError) {
+    fn refused(&self, entry: &Arc<LedgerEntry>, error: &LedgerError) {
         tracing::error!(target: "thrifty", %error, entry = %entry.id, "the ledger did not take an entry, it is retained");
+        self.retain(entry);
+    }
+
+    fn retain(&self, entry: &Arc<LedgerEntry>) {
         let mut retained = self.retained();
         if retained.len() == MAX_RETAINED {
             retained.pop_front();
@@ -121,10 +130,11 @@ impl Books {
         self.waiting.store(retained.len(), Ordering::Release);
     }
 
-    /// Offers the retained entries again, oldest first, until one is refused.
-    pub(super) fn retry(&self, ledger: &dyn CostLedger) -> Result<(), LedgerError> {
+    /// Offers so many of the retained entries again, oldest first, until one is refused.
+    fn offer_retained(&self, ledger: &dyn CostLedger, most: usize) -> Result<(), LedgerError> {
         let mut retained = self.retained();
-        while let Some(entry) = retained.front() {
+        for _ in 0..most {
+            let Some(entry) = retained.front() else { break };
             match offer(ledger, entry) {
                 // An entry that contradicts a stored one never will be taken; the stored one stands.
                 Ok(_) | Err(LedgerError::Conflict { .. }) => drop(retained.pop_front()),

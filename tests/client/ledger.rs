@@ -167,3 +167,23 @@ async fn a_full_queue_is_emptied_by_a_flush_and_by_a_shutdown() {
         assert_eq!(rows(&llm).await.len(), calls);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_puts_in_only_a_few_of_the_rows_that_wait_and_a_flush_all() {
+    let (ledger, llm) = stubborn();
+    ledger.is_full.store(true, Ordering::Relaxed);
+    for number in 0..100 {
+        let user = format!("{number:03}");
+        llm.user(user).chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    }
+    ledger.is_full.store(false, Ordering::Relaxed);
+    for (calls, stored) in [(101, 32), (102, 64)] {
+        let user = format!("{:03}", calls - 1);
+        llm.user(user).chat().create(chat("gpt-4o", "hi")).await.unwrap();
+        assert_eq!(rows(&llm).await.len(), stored);
+    }
+    assert!(llm.flush().await.unwrap().is_empty());
+    let rows = rows(&llm).await;
+    let users: Vec<_> = rows.iter().map(|row| row.attribution.user().unwrap()).collect();
+    assert!(users.is_sorted() && users.len() == 102);
+}
