@@ -9,15 +9,17 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
+use super::Shared;
 use super::bound::{Bound, Lost};
 use super::call::{Call, Operation};
 use super::core::Core;
+use super::course::refuses;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
 use super::metering::{Reading, book};
 use super::plan::{Plan, lane_asked};
 use crate::batch::{
-    ApiError, BatchCollector, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Settled,
+    ApiError, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Outcome, Settled,
 };
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
@@ -32,11 +34,11 @@ use crate::wire::RequestView;
 ///
 /// `None` means that it goes at once; the plan then says why.
 pub(super) async fn ride(
-    collector: &BatchCollector,
+    shared: &Shared,
     call: &Call,
     plan: &mut Plan,
 ) -> Option<Result<reqwest::Response, OpenAIError>> {
-    let operation = &call.operation;
+    let (operation, collector) = (&call.operation, &shared.collector);
     let within = operation.scope.within?;
     let at_once = |plan: &mut Plan, why: &str| {
         let reason = plan
@@ -51,9 +53,6 @@ pub(super) async fn ride(
         at_once(plan, "it must be answered too soon");
         return None;
     }
-    if call.url().is_some_and(Deployments::are_named_by) {
-        return Some(Err(Error::new(Repr::DeploymentUrlHasNoBatches).into()));
-    }
     if !operation.endpoint.is_metered() {
         at_once(plan, "its endpoint has no batches");
         return None;
@@ -62,10 +61,18 @@ pub(super) async fn ride(
         at_once(plan, "it is streamed");
         return None;
     }
-    let Some(body) = call.body() else {
+    let Some((request, body)) = call.request().zip(call.body()) else {
         at_once(plan, "its body is not in memory");
         return None;
     };
+    if Deployments::are_named_by(request.url()) {
+        return Some(Err(Error::new(Repr::DeploymentUrlHasNoBatches).into()));
+    }
+    // A batch is made of bodies.
+    if !shared.api.makes_alike(&operation.endpoint, request) {
+        at_once(plan, "it has headers or a URL of its own");
+        return None;
+    }
     let body = plan
         .body_for(body, plan.model.as_ref())
         .map_or_else(|| Bytes::copy_from_slice(body), Bytes::from);
@@ -86,10 +93,17 @@ pub(super) async fn ride(
         enqueue = enqueue.key(Arc::clone(key));
     }
     match enqueue.await {
-        Ok(handle) => Some(match handle.withdraw_on_drop().await {
-            Ok(answer) => Ok(into_response(answer)),
-            Err(error) => Err(Error::from(error).into()),
-        }),
+        Ok(handle) => {
+            let outcome = handle.withdraw_on_drop().await;
+            if plan.is_routed() && is_refused(&outcome) {
+                plan.return_from_batch();
+                return None;
+            }
+            Some(match outcome {
+                Ok(answer) => Ok(into_response(answer)),
+                Err(error) => Err(Error::from(error).into()),
+            })
+        }
         Err(error @ BatchError::Conflict { .. }) => Some(Err(Error::from(error).into())),
         Err(error) => {
             // The first says that it was not taken; its source says why.
@@ -98,6 +112,14 @@ pub(super) async fn ride(
             at_once(plan, &why);
             None
         }
+    }
+}
+
+/// Whether a line, or the whole batch for it, was refused: for its model, as far as can be told.
+fn is_refused(outcome: &Outcome) -> bool {
+    match outcome {
+        Ok(answer) => StatusCode::from_u16(answer.status).is_ok_and(refuses),
+        Err(error) => matches!(error, BatchError::BatchFailed { .. }),
     }
 }
 

@@ -174,10 +174,10 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             .with_policy(self.batch_policy)
             .with_store(self.batch_store)
             .with_observer(Bookkeeper::new(Arc::clone(&core)))
-            .with_faster_lane(OneByOne::new(api))
+            .with_faster_lane(OneByOne::new(api.clone()))
             .with_clock(self.clock)
             .build();
-        let shared = Arc::new(super::Shared { core, collector });
+        let shared = Arc::new(super::Shared { core, collector, api });
         Ok(LlmClient::over(self.client, shared, Arc::new(Scope::default())))
     }
 }

@@ -82,9 +82,9 @@ impl Call {
         self.built.as_ref()?.body()?.as_bytes()
     }
 
-    /// Returns the URL, until the request was sent.
-    pub(super) fn url(&self) -> Option<&reqwest::Url> {
-        self.built.as_ref().map(reqwest::Request::url)
+    /// Returns the request as async-openai built it, until it was sent.
+    pub(super) const fn request(&self) -> Option<&reqwest::Request> {
+        self.built.as_ref()
     }
 
     /// Makes the request for a model of the plan, and what makes it anew for another attempt.

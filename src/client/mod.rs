@@ -5,6 +5,7 @@ mod bound;
 mod builder;
 mod call;
 mod core;
+mod course;
 mod deployments;
 mod error;
 mod metering;
@@ -34,7 +35,7 @@ use crate::batch::BatchCollector;
 use crate::clock::bounded;
 use crate::id::RequestId;
 use crate::ledger::CostLedger;
-use crate::openai::Transport;
+use crate::openai::{ServerBatches, Transport};
 use crate::pricing::PriceBook;
 
 pub use self::builder::LlmClientBuilder;
@@ -84,6 +85,7 @@ pub struct LlmClient<C: Config = OpenAIConfig> {
 struct Shared {
     core: Arc<Core>,
     collector: BatchCollector,
+    api: ServerBatches,
 }
 
 impl<C: Config + Clone + 'static> LlmClient<C> {

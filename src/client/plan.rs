@@ -17,7 +17,7 @@ use super::error::{Error, Repr};
 use super::metering::named;
 use crate::endpoint::Endpoint;
 use crate::lane::Lane;
-use crate::ledger::Degradation;
+use crate::ledger::{Degradation, Role};
 use crate::model::ModelId;
 use crate::router::{AUTO, Route, RouteError, RouteRequest, Router};
 use crate::tokens::TokenCounter;
@@ -38,7 +38,9 @@ pub(super) struct Plan {
     pub(super) fallbacks: Vec<ModelId>,
     /// Why.
     pub(super) reason: Option<Arc<str>>,
-    /// What did not go as it should so far.
+    /// What the next model asked is within the operation.
+    pub(super) role: Role,
+    /// What did not go as it should so far, and is in no row yet.
     pub(super) degradations: Vec<Degradation>,
     /// The lane that the body asks for.
     pub(super) lane: Lane,
@@ -61,6 +63,7 @@ impl Plan {
             model: None,
             fallbacks: Vec::new(),
             reason: None,
+            role: Role::Primary,
             degradations: Vec::new(),
             lane: Lane::Standard,
             streams: false,
@@ -86,7 +89,9 @@ impl Plan {
             return Ok(plan);
         };
         plan.read(operation, body, &view);
-        let url_names_model = call.url().is_some_and(Deployments::are_named_by);
+        let url_names_model = call
+            .request()
+            .is_some_and(|request| Deployments::are_named_by(request.url()));
         plan.choose(operation, body, &view, url_names_model).await?;
         plan.bound_others(operation, &view);
         Ok(plan)
@@ -144,7 +149,11 @@ impl Plan {
             self.take(operation, choice, url_names_model);
         }
         if is_auto {
-            self.baseline = router.reference_model().cloned();
+            let reference = catch_unwind(AssertUnwindSafe(|| router.reference_model().cloned()));
+            self.baseline = reference.unwrap_or_else(|_| {
+                self.degradations.push(Degradation::RouterPanicked);
+                None
+            });
             if self.model.as_ref() == self.requested.as_ref() {
                 self.model.clone_from(&self.baseline);
             }
@@ -176,9 +185,17 @@ impl Plan {
         }
     }
 
-    /// Whether another model is asked than the caller named.
+    /// Whether a router put another model in place of the one to fall back on.
     pub(super) fn is_routed(&self) -> bool {
-        self.model != self.requested
+        self.baseline.is_some() && self.model != self.baseline
+    }
+
+    /// Goes back to what was asked for, after a batch refused the routed model and that is booked.
+    pub(super) fn return_from_batch(&mut self) {
+        self.model.clone_from(&self.baseline);
+        self.fallbacks.clear();
+        self.role = Role::Fallback;
+        self.degradations = vec![Degradation::RouteRefused];
     }
 
     /// Returns the body for a model; `None` if it is the one that came.

@@ -46,7 +46,7 @@ impl Receipt {
         self.answer()?.model()
     }
 
-    /// Returns why that model was chosen; `None` if no router chose.
+    /// Returns why that model was chosen, or why the call did not ride a batch; `None` if neither was said.
     pub fn reason(&self) -> Option<&str> {
         self.entries.iter().find_map(|entry| entry.reason.as_deref())
     }
@@ -90,6 +90,10 @@ struct State {
 impl Tracker {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn take(&self) -> Option<Receipt> {
+        self.state().receipts.pop_front()
     }
 
     pub(super) async fn next(&self) -> Option<Receipt> {

@@ -30,7 +30,9 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn open(operation: &Arc<Operation>, plan: &Plan, model: Option<&ModelId>, role: Role) -> Self {
+    /// Begins the plan's next row: what did not go as it should so far is in the first one, all later ones are fallbacks.
+    pub(super) fn open(operation: &Arc<Operation>, plan: &mut Plan, model: Option<&ModelId>) -> Self {
+        let role = std::mem::replace(&mut plan.role, Role::Fallback);
         let at = if role == Role::Primary {
             operation.at
         } else {
@@ -43,9 +45,7 @@ impl Row {
         entry.sent_model = model.cloned();
         entry.lane = plan.lane;
         entry.reason.clone_from(&plan.reason);
-        if role == Role::Primary {
-            entry.degradations.clone_from(&plan.degradations);
-        }
+        entry.degradations = std::mem::take(&mut plan.degradations);
         Self {
             operation: Arc::clone(operation),
             bound: plan.bound.clone(),

@@ -14,6 +14,7 @@ mod calls;
 mod full_disk;
 mod ledger;
 mod lost;
+mod overtaken;
 mod retry;
 mod routers;
 mod routing;
@@ -23,7 +24,7 @@ mod transport;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use async_openai::config::OpenAIConfig;
+use async_openai::config::{Config, OpenAIConfig};
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::chat::{
@@ -48,12 +49,12 @@ fn chat(model: &str, prompt: &str) -> CreateChatCompletionRequest {
 }
 
 /// All rows of the ledger, oldest first.
-async fn rows(llm: &LlmClient) -> Vec<Arc<LedgerEntry>> {
+async fn rows<C: Config>(llm: &LlmClient<C>) -> Vec<Arc<LedgerEntry>> {
     llm.ledger().scan(&Filter::default()).try_collect().await.unwrap()
 }
 
 /// The only row of the ledger.
-async fn only_row(llm: &LlmClient) -> Arc<LedgerEntry> {
+async fn only_row<C: Config>(llm: &LlmClient<C>) -> Arc<LedgerEntry> {
     let mut rows = rows(llm).await;
     assert_eq!(rows.len(), 1, "{rows:#?}");
     rows.remove(0)
