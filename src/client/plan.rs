@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_openai::error::OpenAIError;
-use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 
 use super::bound::Bound;
 use super::call::{Call, Operation};
@@ -23,7 +23,7 @@ use crate::router::{AUTO, Route, RouteError, RouteRequest, Router};
 use crate::tokens::TokenCounter;
 use crate::wire::{self, Edit, RequestView, splice};
 
-/// Bodies above this size are read by routers off the async threads: counting their tokens takes milliseconds.
+/// Bodies above this size are read off the async threads, also by routers: each look at them takes milliseconds.
 const LARGE_BODY: usize = 256 << 10;
 
 #[derive(Debug)]
@@ -75,24 +75,47 @@ impl Plan {
     }
 
     pub(super) async fn make(call: &Call) -> Result<Self, OpenAIError> {
-        let operation = &*call.operation;
-        let mut plan = Self::as_asked();
+        let operation = &call.operation;
         if !operation.endpoint.is_metered() {
-            return Ok(plan);
+            return Ok(Self::as_asked());
         }
-        let Some(body) = call.body() else {
-            plan.degradations.push(Degradation::UnreadableRequest);
-            return Ok(plan);
+        let Some((request, body)) = call.request().zip(call.body()) else {
+            return Ok(Self::of_unreadable());
         };
+        if operation.core.router.is_some() && !operation.scope.pinned {
+            load_tables(&operation.core.facts.tokens).await;
+        }
+        match (Handle::try_current(), request.try_clone()) {
+            (Ok(runtime), Some(request)) if body.len() > LARGE_BODY => {
+                let operation = Arc::clone(operation);
+                let made = runtime.clone().spawn_blocking(move || {
+                    let body = request.body().and_then(reqwest::Body::as_bytes);
+                    runtime.block_on(Self::of(&operation, &request, body.unwrap_or_default()))
+                });
+                // A runtime that shuts down reads nothing any more.
+                made.await.unwrap_or_else(|_| Ok(Self::of_unreadable()))
+            }
+            _ => Self::of(operation, request, body).await,
+        }
+    }
+
+    /// A plan that sends a body as it is, because it could not be read.
+    fn of_unreadable() -> Self {
+        Self {
+            degradations: vec![Degradation::UnreadableRequest],
+            ..Self::as_asked()
+        }
+    }
+
+    /// Reads a body and lets the router choose.
+    async fn of(operation: &Operation, request: &reqwest::Request, body: &[u8]) -> Result<Self, OpenAIError> {
         let Ok(view) = RequestView::read(body) else {
-            plan.degradations.push(Degradation::UnreadableRequest);
-            return Ok(plan);
+            return Ok(Self::of_unreadable());
         };
+        let mut plan = Self::as_asked();
         plan.read(operation, body, &view);
-        let url_names_model = call
-            .request()
-            .is_some_and(|request| Deployments::are_named_by(request.url()));
-        plan.choose(operation, body, &view, url_names_model).await?;
+        plan.choose(operation, &view, Deployments::are_named_by(request.url()))
+            .await?;
         plan.bound_others(operation, &view);
         Ok(plan)
     }
@@ -130,7 +153,6 @@ impl Plan {
     async fn choose(
         &mut self,
         operation: &Operation,
-        body: &[u8],
         view: &RequestView<'_>,
         url_names_model: bool,
     ) -> Result<(), OpenAIError> {
@@ -139,13 +161,8 @@ impl Plan {
         };
         let is_auto = requested == AUTO;
         if !operation.scope.pinned {
-            load_tables(&operation.core.facts.tokens).await;
             let bounds = self.bound.input();
-            let choice = if body.len() > LARGE_BODY {
-                choose_off_thread(operation, Bytes::copy_from_slice(body), requested.clone(), bounds).await
-            } else {
-                ask(operation, router, view, requested.clone(), bounds).await
-            };
+            let choice = ask(operation, router, view, requested.clone(), bounds).await;
             self.take(operation, choice, url_names_model);
         }
         if is_auto {
@@ -266,30 +283,6 @@ async fn load_tables(tokens: &TokenCounter) {
         }
     };
     LOADED.get_or_init(load).await;
-}
-
-async fn choose_off_thread(
-    operation: &Operation,
-    body: Bytes,
-    requested: ModelId,
-    bounds: (u64, u64),
-) -> Choice {
-    let (core, scope) = (Arc::clone(&operation.core), Arc::clone(&operation.scope));
-    let (endpoint, at) = (operation.endpoint.clone(), operation.at);
-    let runtime = tokio::runtime::Handle::current();
-    let chosen = tokio::task::spawn_blocking(move || {
-        let (Some(router), Ok(view)) = (&core.router, RequestView::read(&body)) else {
-            return Choice::default();
-        };
-        let request = RouteRequest::of(&endpoint, &view, requested, &core.facts, bounds)
-            .with_attribution(&scope.attribution)
-            .with_deadline_within(scope.within)
-            .made_at(at);
-        runtime.block_on(ask_in_time(router, &request, core.router_timeout))
-    });
-    chosen
-        .await
-        .unwrap_or_else(|_| Degradation::RouterPanicked.into())
 }
 
 async fn ask(

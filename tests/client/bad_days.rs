@@ -1,6 +1,7 @@
 //! Wrong input and bad days: a clear error, or the answer with a row that says what is unknown.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_openai::error::OpenAIError;
@@ -255,5 +256,29 @@ async fn a_total_that_contradicts_its_parts_makes_no_exact_cost() {
         };
         assert_eq!(told, Usd::from_pico(known));
         assert!(most >= Usd::from_pico(1_000 * 10_000_000));
+    }
+}
+
+#[test]
+fn a_large_body_is_read_off_the_async_threads() {
+    let threads = Arc::new(AtomicUsize::new(0));
+    let started = Arc::clone(&threads);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .on_thread_start(move || {
+            started.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    let answer = r#"{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o","choices":[],
+        "usage":{"prompt_tokens":4,"completion_tokens":2,"total_tokens":6}}"#;
+    for (words, expected) in [(1_000, 0), (100_000, 1)] {
+        let transport = scripted([(200, answer)]);
+        let llm = LlmClient::builder(Simulator::new().client(), transport)
+            .build()
+            .unwrap();
+        let request = chat("gpt-4o", &"word ".repeat(words));
+        runtime.block_on(llm.chat().create(request)).unwrap();
+        assert_eq!(threads.load(Ordering::Relaxed), expected, "{words} words");
     }
 }
