@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::bound::{Bound, Lost};
 use super::call::Operation;
-use super::metering::{Reading, book, clipped};
+use super::metering::{Reading, book, clipped, named};
 use super::plan::Plan;
 use crate::id::EntryId;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
@@ -207,7 +207,7 @@ impl Row {
             Some(Err(_)) => Err(()),
         };
         let reading = Reading {
-            model: facts.model.clone(),
+            model: facts.model.as_ref().map(|model| named(model.as_str())),
             lane,
             usage: facts.usage,
         };

@@ -351,3 +351,18 @@ async fn a_stream_is_handed_on_as_it_comes_whatever_it_calls_itself() {
         assert_eq!(row.cost, Cost::Priced(Usd::from_pico(30_000_000)));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_a_megabyte_in_a_stream_makes_no_row_of_a_megabyte() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator).build().unwrap();
+    let name = "é".repeat(500_000);
+    simulator.inject(Fault::body(format!(
+        "data: {{\"model\":\"{name}\",\"choices\":[]}}\n\ndata: [DONE]\n\n"
+    )));
+    let stream = llm.chat().create_stream(usage_asked_for(true)).await.unwrap();
+    stream.count().await;
+    let row = only_row(&llm).await;
+    let kept = row.served_model.as_ref().unwrap().as_str();
+    assert!(kept.len() <= 256 && name.starts_with(kept), "{}", kept.len());
+}
