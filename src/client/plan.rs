@@ -85,18 +85,18 @@ impl Plan {
         if operation.core.router.is_some() && !operation.scope.pinned {
             load_tables(&operation.core.facts.tokens).await;
         }
-        match (Handle::try_current(), request.try_clone()) {
-            (Ok(runtime), Some(request)) if body.len() > LARGE_BODY => {
-                let operation = Arc::clone(operation);
-                let made = runtime.clone().spawn_blocking(move || {
-                    let body = request.body().and_then(reqwest::Body::as_bytes);
-                    runtime.block_on(Self::of(&operation, &request, body.unwrap_or_default()))
-                });
-                // A runtime that shuts down reads nothing any more.
-                made.await.unwrap_or_else(|_| Ok(Self::of_unreadable()))
-            }
-            _ => Self::of(operation, request, body).await,
+        if body.len() > LARGE_BODY
+            && let (Ok(runtime), Some(request)) = (Handle::try_current(), request.try_clone())
+        {
+            let operation = Arc::clone(operation);
+            let made = runtime.clone().spawn_blocking(move || {
+                let body = request.body().and_then(reqwest::Body::as_bytes);
+                runtime.block_on(Self::of(&operation, &request, body.unwrap_or_default()))
+            });
+            // A runtime that shuts down reads nothing any more.
+            return made.await.unwrap_or_else(|_| Ok(Self::of_unreadable()));
         }
+        Self::of(operation, request, body).await
     }
 
     /// A plan that sends a body as it is, because it could not be read.
