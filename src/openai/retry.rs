@@ -131,7 +131,7 @@ impl RetryPolicy {
 enum Repeat {
     /// Whatever failed in a way that may pass.
     Freely,
-    /// What did not get its answer lost: that may have had its effect, which may be dear.
+    /// Not what was lost on the way: it may have had its effect, and that may be dear.
     UnlessLost,
     /// Only what surely had no effect.
     OnlyWithoutEffect,
