@@ -42,14 +42,16 @@ impl TimeOrdered {
 
     fn encode(self) -> [u8; 26] {
         let mut text = [b'0'; 26];
-        let mut rest = self.0;
-        for place in text.iter_mut().rev() {
-            *place = usize::try_from(rest & 31)
-                .ok()
-                .and_then(|digit| ALPHABET.get(digit))
-                .copied()
-                .unwrap_or(b'0');
-            rest >>= 5;
+        // Twelve digits are 60 bits: parts that fit into 64 are much faster than the whole.
+        let part = |shift: u32| u64::try_from((self.0 >> shift) & ((1 << 60) - 1)).unwrap_or(0);
+        let (high, rest) = text.split_at_mut(2);
+        let (middle, low) = rest.split_at_mut(12);
+        for (digits, mut bits) in [(high, part(120)), (middle, part(60)), (low, part(0))] {
+            for place in digits.iter_mut().rev() {
+                let digit = usize::from(bits.to_le_bytes()[0] & 31);
+                *place = ALPHABET.get(digit).copied().unwrap_or(b'0');
+                bits >>= 5;
+            }
         }
         text
     }
@@ -91,6 +93,12 @@ macro_rules! time_ordered_id {
                 Self(TimeOrdered::new(now))
             }
 
+            /// Returns the 128 bits, in the order in which ids sort.
+            #[allow(dead_code, reason = "not every kind of id is kept in such a form")]
+            pub(crate) const fn to_bytes(self) -> [u8; 16] {
+                self.0.0.to_be_bytes()
+            }
+
             /// Returns the moment in the id.
             pub fn timestamp(self) -> Timestamp {
                 Timestamp::from_unix_millis(i64::try_from(self.0.0 >> 80).unwrap_or(i64::MAX))
@@ -119,7 +127,7 @@ macro_rules! time_ordered_id {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(std::str::from_utf8(&self.0.encode()).unwrap_or_default())
             }
         }
 

@@ -105,7 +105,7 @@ pub use openai::{RetryPolicy, Transport};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use storage::segment_lines;
-pub use usage::{Meters, Usage, UsageError};
+pub use usage::{Meters, ToolCalls, Usage, UsageError};
 
 /// Compiles and runs the code in the README.
 #[cfg(doctest)]

@@ -9,32 +9,38 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
+use super::Shared;
+use super::asked::Asked;
+use super::bound::{Bound, Lost};
 use super::call::{Call, Operation};
 use super::core::Core;
+use super::course::refuses;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
-use super::metering::{Reading, add_lost, book};
-use super::plan::{Bound, Plan};
+use super::metering::{Reading, book};
+use super::plan::{Plan, lane_asked};
 use crate::batch::{
-    ApiError, BatchCollector, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Settled,
+    ApiError, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Outcome, Settled,
 };
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
-use crate::ledger::{Degradation, LedgerEntry, Role, Status};
+use crate::ledger::{Baseline, Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::openai::ServerBatches;
+use crate::openai::{ServerBatches, may_hide_success};
 use crate::pricing::{Cost, PartialReason};
+use crate::router::Facts;
+use crate::wire::RequestView;
 
 /// Lets a call ride a batch, if its scope says that it may wait and its endpoint and body can.
 ///
 /// `None` means that it goes at once; the plan then says why.
 pub(super) async fn ride(
-    collector: &BatchCollector,
+    shared: &Shared,
     call: &Call,
     plan: &mut Plan,
 ) -> Option<Result<reqwest::Response, OpenAIError>> {
-    let operation = &call.operation;
+    let (operation, collector) = (&call.operation, &shared.collector);
     let within = operation.scope.within?;
     let at_once = |plan: &mut Plan, why: &str| {
         let reason = plan
@@ -49,9 +55,6 @@ pub(super) async fn ride(
         at_once(plan, "it must be answered too soon");
         return None;
     }
-    if call.url().is_some_and(Deployments::are_named_by) {
-        return Some(Err(Error::new(Repr::DeploymentUrlHasNoBatches).into()));
-    }
     if !operation.endpoint.is_metered() {
         at_once(plan, "its endpoint has no batches");
         return None;
@@ -60,10 +63,18 @@ pub(super) async fn ride(
         at_once(plan, "it is streamed");
         return None;
     }
-    let Some(body) = call.body() else {
+    let Some((request, body)) = call.request().zip(call.body()) else {
         at_once(plan, "its body is not in memory");
         return None;
     };
+    if Deployments::are_named_by(request.url()) {
+        return Some(Err(Error::new(Repr::DeploymentUrlHasNoBatches).into()));
+    }
+    // A batch is made of bodies.
+    if !shared.api.makes_alike(&operation.endpoint, request) {
+        at_once(plan, "it has headers or a URL of its own");
+        return None;
+    }
     let body = plan
         .body_for(body, plan.model.as_ref())
         .map_or_else(|| Bytes::copy_from_slice(body), Bytes::from);
@@ -73,7 +84,8 @@ pub(super) async fn ride(
         baseline: plan.baseline.clone(),
         reason: plan.reason.clone(),
         degradations: plan.degradations.clone(),
-        bound: plan.bound,
+        bound: plan.bound.clone(),
+        asked: plan.asked,
     };
     let mut enqueue = collector
         .enqueue_raw(operation.endpoint.clone(), body)
@@ -84,10 +96,17 @@ pub(super) async fn ride(
         enqueue = enqueue.key(Arc::clone(key));
     }
     match enqueue.await {
-        Ok(handle) => Some(match handle.withdraw_on_drop().await {
-            Ok(answer) => Ok(into_response(answer)),
-            Err(error) => Err(Error::from(error).into()),
-        }),
+        Ok(handle) => {
+            let outcome = handle.withdraw_on_drop().await;
+            if plan.is_routed() && is_refused(&outcome) {
+                plan.return_from_batch();
+                return None;
+            }
+            Some(match outcome {
+                Ok(answer) => Ok(into_response(answer)),
+                Err(error) => Err(Error::from(error).into()),
+            })
+        }
         Err(error @ BatchError::Conflict { .. }) => Some(Err(Error::from(error).into())),
         Err(error) => {
             // The first says that it was not taken; its source says why.
@@ -96,6 +115,14 @@ pub(super) async fn ride(
             at_once(plan, &why);
             None
         }
+    }
+}
+
+/// Whether a line, or the whole batch for it, was refused: for its model, as far as can be told.
+fn is_refused(outcome: &Outcome) -> bool {
+    match outcome {
+        Ok(answer) => StatusCode::from_u16(answer.status).is_ok_and(refuses),
+        Err(error) => matches!(error, BatchError::BatchFailed { .. }),
     }
 }
 
@@ -122,6 +149,7 @@ struct Passenger {
     reason: Option<Arc<str>>,
     degradations: Vec<Degradation>,
     bound: Bound,
+    asked: Asked,
 }
 
 /// Books each line of a batch.
@@ -146,7 +174,7 @@ impl Bookkeeper {
         let mut entry = LedgerEntry::new(EntryId::new(now), op_id, at, item.endpoint.clone());
         entry.lane = match settled.outcome {
             Ok(answer) => answer.lane,
-            Err(BatchError::FasterLane(_)) => Lane::Standard,
+            Err(BatchError::FasterLane(_)) => faster_lane(item),
             Err(_) => Lane::Batch,
         };
         entry.role = if entry.lane == Lane::Batch {
@@ -179,56 +207,87 @@ impl Bookkeeper {
         entry
     }
 
-    fn book_answer(&self, entry: &mut LedgerEntry, answer: &LineAnswer, passenger: Option<&Passenger>) {
-        entry.http_status = Some(answer.status);
-        entry.provider_id.clone_from(&answer.request_id);
-        if !answer.is_success() {
-            entry.status = Status::Failed;
-            entry.cost = Cost::Priced(Usd::ZERO);
-            return;
-        }
-        entry.status = Status::Succeeded;
-        let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
-        let baseline = match passenger {
-            Some(passenger) => passenger.baseline.clone(),
-            None => entry.sent_model.clone(),
-        };
-        let reading = Reading::of_body(entry, &answer.body);
-        book(
-            entry,
-            &self.core,
-            &bound,
-            baseline.as_ref(),
-            reading,
-            PartialReason::NoUsage,
-        );
-        self.book_lost(entry, &bound, answer.lost_attempts);
-    }
-
-    /// Adds attempts on the faster lane that got no answer.
-    fn book_lost(&self, entry: &mut LedgerEntry, bound: &Bound, lost: u32) {
-        if lost > 0 {
-            entry.attempts = entry.attempts.saturating_add(lost);
-            entry.cost = add_lost(entry.cost, lost, bound.cost(&self.core, entry));
-            entry.baseline = None;
+    /// The facts by which a line is booked: those of its call, or those in force if its caller is not known.
+    fn facts(&self, passenger: Option<&Passenger>) -> Arc<Facts> {
+        match passenger {
+            Some(passenger) => Arc::clone(&passenger.operation.facts),
+            None => self.core.facts.get(),
         }
     }
 }
 
+/// Books what a line was answered.
+fn book_answer(
+    entry: &mut LedgerEntry,
+    answer: &LineAnswer,
+    passenger: Option<&Passenger>,
+    facts: &Facts,
+    bound: &Bound,
+) {
+    entry.http_status = Some(answer.status);
+    entry.provider_id.clone_from(&answer.request_id);
+    if !answer.is_success() {
+        entry.status = Status::Failed;
+        entry.cost = Cost::Priced(Usd::ZERO);
+        return;
+    }
+    entry.status = Status::Succeeded;
+    let baseline = match passenger {
+        Some(passenger) => passenger.baseline.clone(),
+        None => entry.sent_model.clone(),
+    };
+    let reading = Reading::of_body(entry, &answer.body);
+    book(
+        entry,
+        facts,
+        bound,
+        baseline.as_ref(),
+        reading,
+        PartialReason::NoUsage,
+    );
+}
+
 impl BatchObserver for Bookkeeper {
     fn settled(&self, settled: &Settled<'_>) {
-        let context = settled.item.context.as_deref();
+        let item = settled.item;
+        let context = item.context.as_deref();
         let passenger = context.and_then(|context| (context as &dyn Any).downcast_ref::<Passenger>());
         let mut entry = self.entry(settled, passenger);
-        match settled.outcome {
-            Ok(answer) => self.book_answer(&mut entry, answer, passenger),
+        let facts = self.facts(passenger);
+        let (bound, asked) = match passenger {
+            Some(passenger) => (passenger.bound.clone(), passenger.asked),
+            None => RequestView::read(&item.body).map_or_else(
+                |_| (Bound::unknown(), Asked::default()),
+                |view| {
+                    let bound = Bound::of(&facts, &item.endpoint, &view);
+                    (bound, Asked::of(self.core.hash_key, &item.body, &view))
+                },
+            ),
+        };
+        asked.note(&mut entry);
+        // On the lane that was asked for: the answer may name another.
+        let at_most = bound.cost(&facts, &entry);
+        let lost = match settled.outcome {
+            Ok(answer) => {
+                book_answer(&mut entry, answer, passenger, &facts, &bound);
+                if settled.superseded {
+                    entry.baseline = entry.baseline.and(entry.cost.exact()).and_then(on_top);
+                }
+                entry.attempts = entry.attempts.saturating_add(answer.lost_attempts);
+                // A batch's files are the server's own account of what ran.
+                let hides_success = answer.lane != Lane::Batch
+                    && StatusCode::from_u16(answer.status)
+                        .is_ok_and(|status| may_hide_success(status, &answer.body));
+                answer.lost_attempts.saturating_add(hides_success.into())
+            }
             Err(BatchError::Cancelled) if settled.batch_id.is_none() => {
                 entry.status = Status::Abandoned;
                 entry.cost = Cost::Priced(Usd::ZERO);
+                0
             }
             Err(error) => {
                 entry.cost = Cost::Priced(Usd::ZERO);
-                let lost = match error {
+                match error {
                     BatchError::Unreported { .. } => {
                         entry.degradations.push(Degradation::Unreported);
                         entry.status = Status::Unreported;
@@ -245,17 +304,27 @@ impl BatchObserver for Bookkeeper {
                         entry.status = Status::Failed;
                         0
                     }
-                };
-                let bound = passenger.map(|passenger| passenger.bound).unwrap_or_default();
-                entry.cost = add_lost(entry.cost, lost, bound.cost(&self.core, &entry));
+                }
             }
-        }
+        };
+        Lost::NONE.and(lost, at_most).book(&mut entry);
         let entry = Arc::new(entry);
         self.core.record(&entry);
         if let Some(receipt) = passenger.and_then(|passenger| passenger.operation.receipt.as_ref()) {
             receipt.add(&entry);
         }
     }
+}
+
+/// The baseline of an answer that came too late: what was asked for is in the one before, and this one's lane lost all
+/// that it cost.
+fn on_top(cost: Usd) -> Option<Baseline> {
+    Baseline::of(Usd::ZERO, Usd::ZERO, cost, cost)
+}
+
+/// Returns the lane that a line is sent on when it leaves its batch.
+fn faster_lane(item: &BatchItem) -> Lane {
+    RequestView::read(&item.body).map_or(Lane::Standard, |view| lane_asked(&view))
 }
 
 /// Sends a batched request at once, when its deadline is near.
@@ -274,8 +343,10 @@ impl OneByOne {
 impl FasterLane for OneByOne {
     async fn send(&self, item: &BatchItem) -> Result<LineAnswer, BatchError> {
         match self.api.send_now(&item.endpoint, item.body.clone()).await {
-            Ok(sent) => Ok(LineAnswer::new(sent.status.as_u16(), sent.body, Lane::Standard)
-                .with_lost_attempts(sent.lost)),
+            Ok(sent) => Ok(
+                LineAnswer::new(sent.status.as_u16(), sent.body, faster_lane(item))
+                    .with_lost_attempts(sent.lost),
+            ),
             Err(error) => Err(BatchError::FasterLane(Arc::new(error))),
         }
     }

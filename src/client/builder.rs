@@ -11,6 +11,7 @@ use super::batching::{Bookkeeper, OneByOne};
 use super::core::{Books, Core, OpenCalls};
 use super::deployments::Deployments;
 use super::error::Error;
+use super::facts::{CurrentFacts, at_host};
 use super::scope::Scope;
 use crate::batch::{BatchCollector, BatchPolicy, BatchStore, InMemoryStore};
 use crate::capability::CapabilityBook;
@@ -145,7 +146,8 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
     ///
     /// # Errors
     /// None today; later settings may contradict each other.
-    pub fn build(self) -> Result<LlmClient<C>, Error> {
+    pub fn build(mut self) -> Result<LlmClient<C>, Error> {
+        self.facts.prices = at_host(self.client.config().api_base(), self.facts.prices);
         if self.router.is_some() {
             let tokens = self.facts.tokens.clone();
             // Without a thread to spare, the tables load when they are first needed.
@@ -157,12 +159,14 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             policy: self.retry,
             clock: Arc::clone(&self.clock),
         };
+        let ledger = self.ledger.unwrap_or_else(|| Arc::new(InMemoryLedger::new()));
         let core = Arc::new(Core {
             sender: sender.clone(),
             router: self.router,
             router_timeout: self.router_timeout,
-            ledger: self.ledger.unwrap_or_else(|| Arc::new(InMemoryLedger::new())),
-            facts: self.facts,
+            hash_key: ledger.hash_key(),
+            ledger,
+            facts: CurrentFacts::new(self.facts),
             clock: Arc::clone(&self.clock),
             asks_for_usage: self.asks_for_usage,
             deployments: self.deployments,
@@ -174,10 +178,10 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             .with_policy(self.batch_policy)
             .with_store(self.batch_store)
             .with_observer(Bookkeeper::new(Arc::clone(&core)))
-            .with_faster_lane(OneByOne::new(api))
+            .with_faster_lane(OneByOne::new(api.clone()))
             .with_clock(self.clock)
             .build();
-        let shared = Arc::new(super::Shared { core, collector });
+        let shared = Arc::new(super::Shared { core, collector, api });
         Ok(LlmClient::over(self.client, shared, Arc::new(Scope::default())))
     }
 }

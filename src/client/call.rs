@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::id::OpId;
 use crate::model::ModelId;
+use crate::router::Facts;
 
 /// What stays the same from a call's beginning until its last entry is recorded.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Operation {
     pub(super) core: Arc<Core>,
     pub(super) scope: Arc<Scope>,
     pub(super) endpoint: Endpoint,
+    /// The same ones from its beginning to its end.
+    pub(super) facts: Arc<Facts>,
     pub(super) op_id: OpId,
     pub(super) at: Timestamp,
     pub(super) started: Instant,
@@ -38,6 +41,7 @@ impl Operation {
             .map(|tracker| OpenReceipt::new(tracker, op_id));
         core.open.begin();
         Self {
+            facts: core.facts.get(),
             core,
             scope,
             endpoint,
@@ -82,9 +86,9 @@ impl Call {
         self.built.as_ref()?.body()?.as_bytes()
     }
 
-    /// Returns the URL, until the request was sent.
-    pub(super) fn url(&self) -> Option<&reqwest::Url> {
-        self.built.as_ref().map(reqwest::Request::url)
+    /// Returns the request as async-openai built it, until it was sent.
+    pub(super) const fn request(&self) -> Option<&reqwest::Request> {
+        self.built.as_ref()
     }
 
     /// Makes the request for a model of the plan, and what makes it anew for another attempt.

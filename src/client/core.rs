@@ -9,15 +9,19 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::deployments::Deployments;
+use super::facts::CurrentFacts;
 use crate::clock::Clock;
 use crate::error::ErrorKind;
-use crate::ledger::{CostLedger, LedgerEntry, LedgerError, Recorded};
+use crate::ledger::{CostLedger, HashKey, LedgerEntry, LedgerError, Recorded};
 use crate::model::ModelId;
 use crate::openai::Sender;
-use crate::router::{Facts, RouteOutcome, Router};
+use crate::router::{RouteOutcome, Router};
 
 /// How many entries wait for a ledger that does not take them; beyond that the oldest is given up and counted.
 const MAX_RETAINED: usize = 10_000;
+
+/// How many of them one call offers again: it does so on its own time.
+const MAX_OFFERED: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -25,7 +29,9 @@ pub(super) struct Core {
     pub(super) router: Option<Arc<dyn Router>>,
     pub(super) router_timeout: Duration,
     pub(super) ledger: Arc<dyn CostLedger>,
-    pub(super) facts: Facts,
+    /// The ledger's.
+    pub(super) hash_key: Option<HashKey>,
+    pub(super) facts: CurrentFacts,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) asks_for_usage: bool,
     pub(super) deployments: Deployments,
@@ -63,6 +69,26 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Makes the ledger durable, with the entries that it has not taken yet.
+    ///
+    /// A full queue is emptied by a flush only, and may then take no more than its size: they take turns.
+    pub(super) async fn flush(&self) -> Result<(), LedgerError> {
+        let mut flushed = self.ledger.flush().await;
+        loop {
+            let waiting = self.books.waiting();
+            if waiting == 0 {
+                return flushed;
+            }
+            let taken = self.books.offer_retained(&*self.ledger, waiting);
+            if self.books.waiting() >= waiting {
+                return flushed.and(taken);
+            }
+            flushed = flushed.and(self.ledger.flush().await);
+        }
+    }
+}
+
 /// Entries that the ledger has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Books {
@@ -78,19 +104,25 @@ impl Books {
 
     fn record(&self, ledger: &dyn CostLedger, entry: &Arc<LedgerEntry>) {
         if self.waiting.load(Ordering::Acquire) > 0 {
-            // Older entries go first; while they are refused, this one waits behind them.
-            if let Err(error) = self.retry(ledger) {
-                return self.retain(entry, &error);
+            // Older entries go first; while some wait, this one waits behind them.
+            if let Err(error) = self.offer_retained(ledger, MAX_OFFERED) {
+                return self.refused(entry, &error);
+            }
+            if self.waiting.load(Ordering::Acquire) > 0 {
+                return self.retain(entry);
             }
         }
-        match offer(ledger, entry) {
-            Ok(_) => {}
-            Err(error) => self.retain(entry, &error),
+        if let Err(error) = offer(ledger, entry) {
+            self.refused(entry, &error);
         }
     }
 
-    fn retain(&self, entry: &Arc<LedgerEntry>, error: &LedgerError) {
+    fn refused(&self, entry: &Arc<LedgerEntry>, error: &LedgerError) {
         tracing::error!(target: "thrifty", %error, entry = %entry.id, "the ledger did not take an entry, it is retained");
+        self.retain(entry);
+    }
+
+    fn retain(&self, entry: &Arc<LedgerEntry>) {
         let mut retained = self.retained();
         if retained.len() == MAX_RETAINED {
             retained.pop_front();
@@ -101,15 +133,20 @@ impl Books {
         self.waiting.store(retained.len(), Ordering::Release);
     }
 
-    /// Offers the retained entries again, oldest first, until one is refused.
-    pub(super) fn retry(&self, ledger: &dyn CostLedger) -> Result<(), LedgerError> {
+    /// Offers so many of the retained entries again, oldest first, until one is refused.
+    fn offer_retained(&self, ledger: &dyn CostLedger, most: usize) -> Result<(), LedgerError> {
         let mut retained = self.retained();
-        while let Some(entry) = retained.front() {
+        for _ in 0..most {
+            let Some(entry) = retained.front() else { break };
             match offer(ledger, entry) {
                 // An entry that contradicts a stored one never will be taken; the stored one stands.
                 Ok(_) | Err(LedgerError::Conflict { .. }) => drop(retained.pop_front()),
-                // Nor will one that cannot be written, which must not keep all others waiting.
-                Err(error @ (LedgerError::TooLong { .. } | LedgerError::Encode { .. })) => {
+                // Nor will one that cannot be written or came too late, which must not keep all others waiting.
+                Err(
+                    error @ (LedgerError::TooLong { .. }
+                    | LedgerError::TooOld { .. }
+                    | LedgerError::Encode { .. }),
+                ) => {
                     tracing::error!(target: "thrifty", %error, entry = %entry.id, "an entry is given up");
                     retained.pop_front();
                     self.given_up.fetch_add(1, Ordering::Relaxed);

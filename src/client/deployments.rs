@@ -28,10 +28,13 @@ impl Deployments {
     /// Returns the URL with the deployment of another model; `None` if the model has none.
     pub(super) fn url_for(&self, url: &reqwest::Url, model: &ModelId) -> Option<reqwest::Url> {
         let (deployment, at) = (self.by_model.get(model)?, segment(url)?);
-        let mut segments: Vec<String> = url.path_segments()?.map(str::to_owned).collect();
-        segments.get_mut(at)?.clone_from(deployment);
         let mut changed = url.clone();
-        changed.path_segments_mut().ok()?.clear().extend(segments);
+        changed.path_segments_mut().ok()?.clear().push(deployment);
+        // The others are encoded already.
+        let encoded = changed.path().strip_prefix('/')?.to_owned();
+        let mut segments: Vec<&str> = url.path_segments()?.collect();
+        *segments.get_mut(at)? = &encoded;
+        changed.set_path(&segments.join("/"));
         Some(changed)
     }
 }
@@ -63,6 +66,14 @@ mod tests {
         assert_eq!(
             changed.as_str(),
             "https://x.example/openai/deployments/small%20one/chat/completions?api-version=1"
+        );
+        let behind: reqwest::Url = "https://x.example/my%20gw/openai/deployments/a%2Fb/chat/completions"
+            .parse()
+            .unwrap();
+        let changed = deployments.url_for(&behind, &"gpt-4o-mini".into()).unwrap();
+        assert_eq!(
+            changed.as_str(),
+            "https://x.example/my%20gw/openai/deployments/small%20one/chat/completions"
         );
         assert_eq!(deployments.url_for(&url, &"o3".into()), None);
         assert!(!Deployments::are_named_by(

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::core::Core;
-use super::plan::Bound;
+use super::bound::Bound;
 use crate::lane::Lane;
 use crate::ledger::{Baseline, Degradation, LedgerEntry};
 use crate::model::ModelId;
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
+use crate::router::Facts;
 use crate::usage::Usage;
 use crate::wire::{self, ResponseView, UsageReading};
 
@@ -53,7 +53,7 @@ pub(super) fn named(model: &str) -> ModelId {
 /// Books an answer: who served it, what was used, what that cost, what it would have cost as asked.
 pub(super) fn book(
     entry: &mut LedgerEntry,
-    core: &Core,
+    facts: &Facts,
     bound: &Bound,
     baseline: Option<&ModelId>,
     reading: Reading,
@@ -69,7 +69,7 @@ pub(super) fn book(
     }
     let usage = match reading.usage {
         UsageReading::Read(usage) => Some(usage),
-        UsageReading::Inconsistent(usage, _) => {
+        UsageReading::Inconsistent(usage, _) | UsageReading::WrongTotal(usage, _) => {
             entry.degradations.push(Degradation::UsageUnreadable);
             Some(usage)
         }
@@ -83,14 +83,22 @@ pub(super) fn book(
         }
     };
     entry.usage = usage;
-    let prices = &core.facts.prices;
+    let prices = &facts.prices;
     entry.price_revision = Some(prices.revision().clone());
     entry.cost = match (usage, entry.model()) {
         _ if !known_tier => Cost::Unpriced(UnpricedReason::UnknownTier),
         (_, None) => Cost::Unpriced(UnpricedReason::UnknownModel),
-        (Some(usage), Some(model)) => prices.cost(model, entry.lane, &usage, entry.at),
+        (Some(usage), Some(model)) => {
+            let quote = prices.quote(model, entry.lane, &usage, entry.at);
+            entry.price_source = quote.source;
+            if bound.caches_for_12h {
+                up_to_12h(quote.cost, facts, entry, usage)
+            } else {
+                quote.cost
+            }
+        }
         (None, Some(_)) => {
-            let at_most = bound.cost(core, entry);
+            let at_most = bound.cost(facts, entry);
             Cost::Partial {
                 known: Usd::ZERO,
                 at_most,
@@ -98,17 +106,42 @@ pub(super) fn book(
             }
         }
     };
+    if let (UsageReading::WrongTotal(usage, total), Cost::Priced(cost)) = (reading.usage, entry.cost) {
+        // A total that is more has parts that are not told; one that is less leaves nothing sure.
+        let is_more = total > usage.input_tokens.saturating_add(usage.output_tokens);
+        entry.cost = Cost::Partial {
+            known: if is_more { cost } else { Usd::ZERO },
+            at_most: bound.cost(facts, entry).map(|most| most.max(cost)),
+            why: PartialReason::InconsistentUsage,
+        };
+    }
     if matches!(entry.cost, Cost::Unpriced(reason) if reason != UnpricedReason::UnknownTier) {
         entry.degradations.push(Degradation::PriceUnknown);
     }
     if let (Some(usage), Some(actual), Some(asked)) = (usage, entry.cost.exact(), baseline) {
-        entry.baseline = against(core, entry, asked, &usage, actual);
+        entry.baseline = against(facts, entry, asked, &usage, actual);
+    }
+}
+
+/// Adds what cache writes cost more if they are kept for 12 hours: an answer does not say how many of them are.
+fn up_to_12h(cost: Cost, facts: &Facts, entry: &LedgerEntry, mut usage: Usage) -> Cost {
+    let (Some(known), Some(model)) = (cost.exact(), entry.model()) else {
+        return cost;
+    };
+    if usage.cache_write_tokens == 0 || usage.cache_write_12h_tokens > 0 {
+        return cost;
+    }
+    usage.cache_write_12h_tokens = usage.cache_write_tokens;
+    Cost::Partial {
+        known,
+        at_most: facts.prices.cost(model, entry.lane, &usage, entry.at).exact(),
+        why: PartialReason::CacheLifetime,
     }
 }
 
 /// Splits what was saved by lever, in the order in which the levers are pulled: model, lane, cache.
 fn against(
-    core: &Core,
+    facts: &Facts,
     entry: &LedgerEntry,
     asked: &ModelId,
     usage: &Usage,
@@ -118,7 +151,7 @@ fn against(
     if entry.lane == Lane::Standard && *usage == uncached && entry.model() == Some(asked) {
         return Baseline::of(actual, actual, actual, actual);
     }
-    let price = |model, lane| core.facts.prices.cost(model, lane, &uncached, entry.at).exact();
+    let price = |model, lane| facts.prices.cost(model, lane, &uncached, entry.at).exact();
     let served = entry.model()?;
     let on_its_lane = if *usage == uncached {
         actual
@@ -131,25 +164,4 @@ fn against(
         price(served, Lane::Standard)?
     };
     Baseline::of(price(asked, Lane::Standard)?, on_standard, on_its_lane, actual)
-}
-
-/// Adds attempts that were lost on the way: each may have been billed up to the bound.
-pub(super) fn add_lost(cost: Cost, lost: u32, bound: Option<Usd>) -> Cost {
-    if lost == 0 {
-        return cost;
-    }
-    let more = bound.and_then(|bound| bound.checked_mul(lost.into()));
-    let why = PartialReason::LostAttempt;
-    match cost {
-        Cost::Priced(known) => Cost::Partial {
-            known,
-            at_most: more.and_then(|more| known.checked_add(more)),
-            why,
-        },
-        Cost::Partial { known, at_most, .. } => {
-            let at_most = at_most.zip(more).and_then(|(most, more)| most.checked_add(more));
-            Cost::Partial { known, at_most, why }
-        }
-        Cost::Unpriced(reason) => Cost::Unpriced(reason),
-    }
 }

@@ -1,11 +1,15 @@
 //! The client that applications hold: async-openai's own, with thrifty inside.
 
+mod asked;
 mod batching;
+mod bound;
 mod builder;
 mod call;
 mod core;
+mod course;
 mod deployments;
 mod error;
+mod facts;
 mod metering;
 mod pipeline;
 mod plan;
@@ -28,12 +32,13 @@ use futures_util::future::BoxFuture;
 use tower::Service;
 
 use self::core::Core;
+use self::facts::at_host;
 use self::scope::Scope;
 use crate::batch::BatchCollector;
 use crate::clock::bounded;
 use crate::id::RequestId;
 use crate::ledger::CostLedger;
-use crate::openai::Transport;
+use crate::openai::{ServerBatches, Transport};
 use crate::pricing::PriceBook;
 
 pub use self::builder::LlmClientBuilder;
@@ -83,6 +88,7 @@ pub struct LlmClient<C: Config = OpenAIConfig> {
 struct Shared {
     core: Arc<Core>,
     collector: BatchCollector,
+    api: ServerBatches,
 }
 
 impl<C: Config + Clone + 'static> LlmClient<C> {
@@ -111,9 +117,18 @@ impl<C: Config> LlmClient<C> {
         &*self.shared.core.ledger
     }
 
-    /// Returns the price book.
-    pub fn prices(&self) -> &PriceBook {
-        &self.shared.core.facts.prices
+    /// Returns the price book in force.
+    pub fn prices(&self) -> PriceBook {
+        self.shared.core.facts.get().prices.clone()
+    }
+
+    /// Prices the calls of all clones and scopes by this book, from their next one on.
+    ///
+    /// Calls under way keep the book that they began with, up to the answer of their batch. Each entry names its
+    /// edition.
+    pub fn set_prices(&self, prices: PriceBook) {
+        let prices = at_host(self.client.config().api_base(), prices);
+        self.shared.core.facts.set_prices(prices);
     }
 
     /// Returns the collector that gathers batches, to enqueue requests directly or to watch its progress.
@@ -123,23 +138,22 @@ impl<C: Config> LlmClient<C> {
 
     /// Sends off what waits for a batch, offers retained entries to the ledger again, and makes it durable.
     ///
-    /// It does not wait for answers.
+    /// It does not wait for answers. It does all of that also if a part of it fails, and returns the first error.
     ///
     /// # Errors
     /// If the ledger or the collector's store fails; nothing is lost by that.
     pub async fn flush(&self) -> Result<Pending, Error> {
         let sealed = self.shared.collector.flush().await;
-        let core = &self.shared.core;
-        core.books.retry(&*core.ledger)?;
-        core.ledger.flush().await?;
+        let written = self.shared.core.flush().await;
         sealed?;
+        written?;
         Ok(self.pending())
     }
 
     /// Waits until every call and every batched request is answered and booked, or the time is up, and makes the
     /// ledger durable.
     ///
-    /// What it returns was not answered yet. Calls made meanwhile, or later, are served, but none of them rides a batch.
+    /// What it returns was not answered yet. It does all of that also if a part of it fails. Calls made meanwhile, or later, are served, but none of them rides a batch.
     ///
     /// # Errors
     /// If the ledger or the collector's store fails.
@@ -149,9 +163,9 @@ impl<C: Config> LlmClient<C> {
         let collected = self.shared.collector.shutdown(timeout).await;
         // The time may be up: what is still under way is then pending.
         let _ = tokio::time::timeout_at(end, core.open.drained()).await;
-        core.books.retry(&*core.ledger)?;
-        core.ledger.flush().await?;
+        let written = core.flush().await;
         collected?;
+        written?;
         Ok(self.pending())
     }
 

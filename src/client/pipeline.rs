@@ -4,20 +4,17 @@ use std::sync::Arc;
 
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
-use http::StatusCode;
 
 use super::Shared;
 use super::batching;
 use super::call::Call;
+use super::course::{Course, Next};
 use super::error::ours;
 use super::plan::Plan;
 use super::row::Row;
 use super::scope::Scope;
 use super::stream;
-use crate::ledger::Role;
-use crate::model::ModelId;
-use crate::openai::{Reply, is_transient, may_have_had_effect};
-use crate::wire::ErrorView;
+use crate::openai::{Expected, Reply, may_have_had_effect};
 
 /// Carries one call from its request to its answer.
 pub(super) async fn run(
@@ -27,25 +24,25 @@ pub(super) async fn run(
 ) -> Result<reqwest::Response, OpenAIError> {
     let mut call = Call::open(Arc::clone(&shared.core), scope, factory).await?;
     let mut plan = Plan::make(&call).await?;
-    if let Some(batched) = batching::ride(&shared.collector, &call, &mut plan).await {
+    if let Some(batched) = batching::ride(&shared, &call, &mut plan).await {
         return batched;
     }
-    let mut model = plan.model.clone();
-    let mut fallbacks = plan.fallbacks.clone().into_iter();
-    let mut row = Row::open(&call.operation, &plan, model.as_ref(), Role::Primary);
+    let mut course = Course::of(&plan, call.operation.core.sender.end());
+    let mut row = Row::open(&call.operation, &mut plan, course.model());
     loop {
-        let result = ask(&mut call, &plan, model.as_ref(), &mut row).await?;
-        match verdict(&result, &plan, model.as_ref()) {
-            Verdict::AskAsRequested => {
-                model.clone_from(&plan.baseline);
-                row.refused(model.as_ref());
-            }
-            Verdict::Failed if fallbacks.len() > 0 => {
+        let result = ask(&mut call, &plan, &course, &mut row).await?;
+        match course.after(&result) {
+            Next::HandOn => return hand_on(row, &plan, result),
+            Next::AskAsRequested => row.refused(course.model()),
+            Next::FallBack => {
                 settle(row, &result);
-                model = fallbacks.next();
-                row = Row::open(&call.operation, &plan, model.as_ref(), Role::Fallback);
+                course.keep(result);
+                row = Row::open(&call.operation, &mut plan, course.model());
             }
-            Verdict::Failed | Verdict::Done => return hand_on(row, &plan, result),
+            Next::HandOnFailure => {
+                settle(row, &result);
+                return into_response(course.failure(result));
+            }
         }
     }
 }
@@ -54,59 +51,19 @@ pub(super) async fn run(
 async fn ask(
     call: &mut Call,
     plan: &Plan,
-    model: Option<&ModelId>,
+    course: &Course,
     row: &mut Row,
 ) -> Result<Result<Reply, OpenAIError>, OpenAIError> {
-    let (first, rebuild) = call.request_for(plan, model).await?;
-    let read_body = call.operation.endpoint.is_metered();
+    let (first, rebuild) = call.request_for(plan, course.model()).await?;
+    let expected = match plan.streams {
+        _ if !call.operation.endpoint.is_metered() => Expected::Anything,
+        true => Expected::Stream,
+        false => Expected::Answer,
+    };
     let sender = &call.operation.core.sender;
     Ok(sender
-        .send(first, &rebuild, read_body, |step| row.step(step))
+        .send(first, &rebuild, expected, course.end(), |step| row.step(step))
         .await)
-}
-
-enum Verdict {
-    /// The answer, or the failure, is the caller's.
-    Done,
-    /// The server was busy or out of reach: another model may answer.
-    Failed,
-    /// The routed model or a parameter was refused and nothing was billed: send what was asked for.
-    AskAsRequested,
-}
-
-fn verdict(result: &Result<Reply, OpenAIError>, plan: &Plan, model: Option<&ModelId>) -> Verdict {
-    match result {
-        Err(error) if is_transient(error) => Verdict::Failed,
-        Err(_) => Verdict::Done,
-        Ok(reply) => match reply.status() {
-            status if status.is_success() => Verdict::Done,
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if was_routed(plan, model) => {
-                Verdict::AskAsRequested
-            }
-            StatusCode::BAD_REQUEST if was_routed(plan, model) && blames_the_route(reply) => {
-                Verdict::AskAsRequested
-            }
-            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => {
-                Verdict::Failed
-            }
-            status if status.is_server_error() => Verdict::Failed,
-            _ => Verdict::Done,
-        },
-    }
-}
-
-/// Whether the model asked is one that a router put in place of the one to fall back on.
-fn was_routed(plan: &Plan, model: Option<&ModelId>) -> bool {
-    plan.is_routed() && plan.baseline.is_some() && model != plan.baseline.as_ref()
-}
-
-fn blames_the_route(reply: &Reply) -> bool {
-    match reply {
-        Reply::Whole(response) => {
-            ErrorView::read(response.body()).is_some_and(|error| error.blames_model_or_parameter())
-        }
-        Reply::Open(_) => false,
-    }
 }
 
 /// Settles the row of an exchange that is no stream.
@@ -131,16 +88,21 @@ fn hand_on(
         }
         result => {
             settle(row, &result);
-            result.map(Reply::into_response).map_err(ours)
+            into_response(result)
         }
     }
+}
+
+/// Turns an answer, or a failure, back into what async-openai knows.
+fn into_response(result: Result<Reply, OpenAIError>) -> Result<reqwest::Response, OpenAIError> {
+    result.map(Reply::into_response).map_err(ours)
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use futures_util::TryStreamExt;
-    use http::Method;
+    use http::{Method, StatusCode};
 
     use super::*;
     use crate::client::LlmClient;

@@ -7,24 +7,24 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_openai::error::OpenAIError;
-use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 
+use super::asked::Asked;
+use super::bound::Bound;
 use super::call::{Call, Operation};
-use super::core::Core;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
 use super::metering::named;
 use crate::endpoint::Endpoint;
 use crate::lane::Lane;
-use crate::ledger::{Degradation, LedgerEntry};
+use crate::ledger::{Degradation, Role};
 use crate::model::ModelId;
-use crate::money::Usd;
 use crate::router::{AUTO, Route, RouteError, RouteRequest, Router};
 use crate::tokens::TokenCounter;
 use crate::wire::{self, Edit, RequestView, splice};
 
-/// Bodies above this size are read by routers off the async threads: counting their tokens takes milliseconds.
+/// Bodies above this size are read off the async threads, also by routers: each look at them takes milliseconds.
 const LARGE_BODY: usize = 256 << 10;
 
 #[derive(Debug)]
@@ -39,7 +39,9 @@ pub(super) struct Plan {
     pub(super) fallbacks: Vec<ModelId>,
     /// Why.
     pub(super) reason: Option<Arc<str>>,
-    /// What did not go as it should so far.
+    /// What the next model asked is within the operation.
+    pub(super) role: Role,
+    /// What did not go as it should so far, and is in no row yet.
     pub(super) degradations: Vec<Degradation>,
     /// The lane that the body asks for.
     pub(super) lane: Lane,
@@ -49,34 +51,10 @@ pub(super) struct Plan {
     pub(super) hides_usage: bool,
     /// What the call can cost at most, once a model is known.
     pub(super) bound: Bound,
+    /// What the entries keep of the request.
+    pub(super) asked: Asked,
     model_at: Option<Range<usize>>,
     usage_edit: Option<Edit>,
-}
-
-/// What bounds the tokens of one attempt.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Bound {
-    input: (u64, u64),
-    output: Option<u64>,
-    choices: u64,
-}
-
-impl Bound {
-    /// Returns what one attempt can cost at most; `None` without a price or without a limit on the output.
-    pub(super) fn cost(&self, core: &Core, entry: &LedgerEntry) -> Option<Usd> {
-        let model = entry.sent_model.as_ref()?;
-        let output = if entry.endpoint == Endpoint::Embeddings {
-            0
-        } else {
-            let capabilities = core.facts.capabilities.of(model);
-            let most = capabilities.and_then(|capabilities| capabilities.max_output());
-            self.output.or(most)?.saturating_mul(self.choices)
-        };
-        core.facts
-            .prices
-            .worst_case(model, entry.lane, self.input.1, output, entry.at)
-            .ok()
-    }
 }
 
 impl Plan {
@@ -88,34 +66,72 @@ impl Plan {
             model: None,
             fallbacks: Vec::new(),
             reason: None,
+            role: Role::Primary,
             degradations: Vec::new(),
             lane: Lane::Standard,
             streams: false,
             hides_usage: false,
-            bound: Bound::default(),
+            bound: Bound::unknown(),
+            asked: Asked::default(),
             model_at: None,
             usage_edit: None,
         }
     }
 
     pub(super) async fn make(call: &Call) -> Result<Self, OpenAIError> {
-        let operation = &*call.operation;
-        let mut plan = Self::as_asked();
+        let operation = &call.operation;
         if !operation.endpoint.is_metered() {
-            return Ok(plan);
+            return Ok(Self::as_asked());
         }
-        let Some(body) = call.body() else {
-            plan.degradations.push(Degradation::UnreadableRequest);
-            return Ok(plan);
+        let Some((request, body)) = call.request().zip(call.body()) else {
+            return Ok(Self::of_unreadable());
         };
+        if operation.core.router.is_some() && !operation.scope.pinned {
+            load_tables(&operation.facts.tokens).await;
+        }
+        if body.len() > LARGE_BODY
+            && let (Ok(runtime), Some(request)) = (Handle::try_current(), request.try_clone())
+        {
+            let operation = Arc::clone(operation);
+            let made = runtime.clone().spawn_blocking(move || {
+                let body = request.body().and_then(reqwest::Body::as_bytes);
+                runtime.block_on(Self::of(&operation, &request, body.unwrap_or_default()))
+            });
+            // A runtime that shuts down reads nothing any more.
+            return made.await.unwrap_or_else(|_| Ok(Self::of_unreadable()));
+        }
+        Self::of(operation, request, body).await
+    }
+
+    /// A plan that sends a body as it is, because it could not be read.
+    fn of_unreadable() -> Self {
+        Self {
+            degradations: vec![Degradation::UnreadableRequest],
+            ..Self::as_asked()
+        }
+    }
+
+    /// Reads a body and lets the router choose.
+    async fn of(operation: &Operation, request: &reqwest::Request, body: &[u8]) -> Result<Self, OpenAIError> {
         let Ok(view) = RequestView::read(body) else {
-            plan.degradations.push(Degradation::UnreadableRequest);
-            return Ok(plan);
+            return Ok(Self::of_unreadable());
         };
+        let mut plan = Self::as_asked();
         plan.read(operation, body, &view);
-        let url_names_model = call.url().is_some_and(Deployments::are_named_by);
-        plan.choose(operation, body, &view, url_names_model).await?;
+        plan.choose(operation, &view, Deployments::are_named_by(request.url()))
+            .await?;
+        plan.bound_others(operation, &view);
         Ok(plan)
+    }
+
+    /// Lets the bound hold for every model that may be asked instead of the requested one.
+    fn bound_others(&mut self, operation: &Operation, view: &RequestView<'_>) {
+        for model in self.model.iter().chain(&self.fallbacks).chain(&self.baseline) {
+            if self.requested.as_ref() != Some(model) {
+                let facts = &operation.facts;
+                self.bound.hold_for(model, facts, &operation.endpoint, view);
+            }
+        }
     }
 
     fn read(&mut self, operation: &Operation, body: &[u8], view: &RequestView<'_>) {
@@ -123,16 +139,9 @@ impl Plan {
         self.model.clone_from(&self.requested);
         self.baseline.clone_from(&self.requested);
         self.streams = view.is_stream();
-        let tier = view.service_tier.and_then(wire::string);
-        self.lane = tier
-            .and_then(|tier| Lane::from_service_tier(&tier))
-            .unwrap_or(Lane::Standard);
-        let input = operation.core.facts.tokens.bounds(&operation.endpoint, view);
-        self.bound = Bound {
-            input,
-            output: view.output_limit(),
-            choices: view.choices(),
-        };
+        self.lane = lane_asked(view);
+        self.bound = Bound::of(&operation.facts, &operation.endpoint, view);
+        self.asked = Asked::of(operation.core.hash_key, body, view);
         self.model_at = view
             .model
             .and_then(|old| match Edit::set(body, Some(old), "model", String::new()) {
@@ -149,7 +158,6 @@ impl Plan {
     async fn choose(
         &mut self,
         operation: &Operation,
-        body: &[u8],
         view: &RequestView<'_>,
         url_names_model: bool,
     ) -> Result<(), OpenAIError> {
@@ -158,17 +166,16 @@ impl Plan {
         };
         let is_auto = requested == AUTO;
         if !operation.scope.pinned {
-            load_tables(&operation.core.facts.tokens).await;
-            let bounds = self.bound.input;
-            let choice = if body.len() > LARGE_BODY {
-                choose_off_thread(operation, Bytes::copy_from_slice(body), requested.clone(), bounds).await
-            } else {
-                ask(operation, router, view, requested.clone(), bounds).await
-            };
+            let bounds = self.bound.input();
+            let choice = ask(operation, router, view, requested.clone(), bounds).await;
             self.take(operation, choice, url_names_model);
         }
         if is_auto {
-            self.baseline = router.reference_model().cloned();
+            let reference = catch_unwind(AssertUnwindSafe(|| router.reference_model().cloned()));
+            self.baseline = reference.unwrap_or_else(|_| {
+                self.degradations.push(Degradation::RouterPanicked);
+                None
+            });
             if self.model.as_ref() == self.requested.as_ref() {
                 self.model.clone_from(&self.baseline);
             }
@@ -200,9 +207,17 @@ impl Plan {
         }
     }
 
-    /// Whether another model is asked than the caller named.
+    /// Whether a router put another model in place of the one to fall back on.
     pub(super) fn is_routed(&self) -> bool {
-        self.model != self.requested
+        self.baseline.is_some() && self.model != self.baseline
+    }
+
+    /// Goes back to what was asked for, after a batch refused the routed model and that is booked.
+    pub(super) fn return_from_batch(&mut self) {
+        self.model.clone_from(&self.baseline);
+        self.fallbacks.clear();
+        self.role = Role::Fallback;
+        self.degradations = vec![Degradation::RouteRefused];
     }
 
     /// Returns the body for a model; `None` if it is the one that came.
@@ -216,6 +231,15 @@ impl Plan {
         edits.extend(self.usage_edit.clone());
         (!edits.is_empty()).then(|| splice(body, edits))
     }
+}
+
+/// Returns the lane that a body asks for.
+pub(super) fn lane_asked(view: &RequestView<'_>) -> Lane {
+    let tier = view.service_tier.and_then(wire::string);
+    tier.and_then(|tier| Lane::from_service_tier(&tier))
+        // Nobody gets into a batch by asking for it so.
+        .filter(|lane| *lane != Lane::Batch)
+        .unwrap_or(Lane::Standard)
 }
 
 /// Makes a chat stream end with a chunk that carries its usage.
@@ -266,30 +290,6 @@ async fn load_tables(tokens: &TokenCounter) {
     LOADED.get_or_init(load).await;
 }
 
-async fn choose_off_thread(
-    operation: &Operation,
-    body: Bytes,
-    requested: ModelId,
-    bounds: (u64, u64),
-) -> Choice {
-    let (core, scope) = (Arc::clone(&operation.core), Arc::clone(&operation.scope));
-    let (endpoint, at) = (operation.endpoint.clone(), operation.at);
-    let runtime = tokio::runtime::Handle::current();
-    let chosen = tokio::task::spawn_blocking(move || {
-        let (Some(router), Ok(view)) = (&core.router, RequestView::read(&body)) else {
-            return Choice::default();
-        };
-        let request = RouteRequest::of(&endpoint, &view, requested, &core.facts, bounds)
-            .with_attribution(&scope.attribution)
-            .with_deadline_within(scope.within)
-            .made_at(at);
-        runtime.block_on(ask_in_time(router, &request, core.router_timeout))
-    });
-    chosen
-        .await
-        .unwrap_or_else(|_| Degradation::RouterPanicked.into())
-}
-
 async fn ask(
     operation: &Operation,
     router: &Arc<dyn Router>,
@@ -297,16 +297,10 @@ async fn ask(
     requested: ModelId,
     bounds: (u64, u64),
 ) -> Choice {
-    let request = RouteRequest::of(
-        &operation.endpoint,
-        view,
-        requested,
-        &operation.core.facts,
-        bounds,
-    )
-    .with_attribution(&operation.scope.attribution)
-    .with_deadline_within(operation.scope.within)
-    .made_at(operation.at);
+    let request = RouteRequest::of(&operation.endpoint, view, requested, &operation.facts, bounds)
+        .with_attribution(&operation.scope.attribution)
+        .with_deadline_within(operation.scope.within)
+        .made_at(operation.at);
     ask_in_time(router, &request, operation.core.router_timeout).await
 }
 

@@ -36,7 +36,7 @@ impl Receipt {
     pub fn answer(&self) -> Option<&LedgerEntry> {
         self.entries
             .iter()
-            .rev()
+            // What answers later comes too late for the caller: a line of a batch that was overtaken.
             .find(|entry| entry.status == Status::Succeeded)
             .map(|entry| &**entry)
     }
@@ -46,7 +46,7 @@ impl Receipt {
         self.answer()?.model()
     }
 
-    /// Returns why that model was chosen; `None` if no router chose.
+    /// Returns why that model was chosen, or why the call did not ride a batch; `None` if neither was said.
     pub fn reason(&self) -> Option<&str> {
         self.entries.iter().find_map(|entry| entry.reason.as_deref())
     }
@@ -67,7 +67,7 @@ impl Receipt {
     }
 
     /// Returns what was saved against asking the requested model on the standard lane with nothing cached, net of
-    /// entries that failed. `None` unless all of it is known exactly.
+    /// entries that failed or came too late. `None` unless all of it is known exactly.
     pub fn savings(&self) -> Option<UsdSum> {
         let baseline = self.answer()?.baseline.as_ref()?.cost;
         Some(UsdSum::from(baseline).saturating_sub(self.cost()?))
@@ -90,6 +90,10 @@ struct State {
 impl Tracker {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn take(&self) -> Option<Receipt> {
+        self.state().receipts.pop_front()
     }
 
     pub(super) async fn next(&self) -> Option<Receipt> {

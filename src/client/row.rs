@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use super::bound::{Bound, Lost};
 use super::call::Operation;
-use super::metering::{Reading, add_lost, book, clipped};
-use super::plan::{Bound, Plan};
+use super::metering::{Reading, book, clipped, named};
+use super::plan::Plan;
 use crate::id::EntryId;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::openai::Step;
+use crate::openai::{Step, may_hide_success};
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
 use crate::wire::StreamFacts;
 
@@ -21,14 +22,17 @@ pub(super) struct Row {
     operation: Arc<Operation>,
     bound: Bound,
     baseline: Option<ModelId>,
-    /// Attempts that got no answer and may have been billed.
-    lost: u32,
+    lost: Lost,
+    /// Whether an attempt is under way.
+    in_flight: bool,
     /// Until it is written.
     entry: Option<Arc<LedgerEntry>>,
 }
 
 impl Row {
-    pub(super) fn open(operation: &Arc<Operation>, plan: &Plan, model: Option<&ModelId>, role: Role) -> Self {
+    /// Begins the plan's next row: what did not go as it should so far is in the first one, all later ones are fallbacks.
+    pub(super) fn open(operation: &Arc<Operation>, plan: &mut Plan, model: Option<&ModelId>) -> Self {
+        let role = std::mem::replace(&mut plan.role, Role::Fallback);
         let at = if role == Role::Primary {
             operation.at
         } else {
@@ -41,14 +45,14 @@ impl Row {
         entry.sent_model = model.cloned();
         entry.lane = plan.lane;
         entry.reason.clone_from(&plan.reason);
-        if role == Role::Primary {
-            entry.degradations.clone_from(&plan.degradations);
-        }
+        entry.degradations = std::mem::take(&mut plan.degradations);
+        plan.asked.note(&mut entry);
         Self {
             operation: Arc::clone(operation),
-            bound: plan.bound,
+            bound: plan.bound.clone(),
             baseline: plan.baseline.clone(),
-            lost: 0,
+            lost: Lost::NONE,
+            in_flight: false,
             entry: Some(Arc::new(entry)),
         }
     }
@@ -57,13 +61,29 @@ impl Row {
         self.entry.as_mut().map(Arc::make_mut)
     }
 
-    /// Counts an attempt that is about to be made, or was lost.
+    /// Follows an attempt from its beginning to its end.
     pub(super) fn step(&mut self, step: Step) {
-        match (step, self.entry()) {
-            (Step::Attempt, Some(entry)) => entry.attempts += 1,
-            (Step::Attempt, None) => {}
-            (Step::Lost, _) => self.lost += 1,
+        self.in_flight = step == Step::Attempt;
+        match step {
+            Step::Attempt => {
+                if let Some(entry) = self.entry() {
+                    entry.attempts += 1;
+                }
+            }
+            Step::Lost => self.lose(),
+            Step::Failed => {}
         }
+    }
+
+    /// Counts an attempt as lost, at what the model and lane that it asked can cost at most.
+    fn lose(&mut self) {
+        self.lost = self.lost.and(1, self.bound());
+    }
+
+    /// What an attempt can cost at most.
+    fn bound(&self) -> Option<Usd> {
+        let entry = self.entry.as_ref()?;
+        self.bound.cost(&self.operation.facts, entry)
     }
 
     /// Whether answers of this endpoint are read.
@@ -78,6 +98,7 @@ impl Row {
 
     /// Says that the routed model refused, and which model is asked instead.
     pub(super) fn refused(&mut self, next: Option<&ModelId>) {
+        self.in_flight = false;
         if let Some(entry) = self.entry() {
             entry.degradations.push(Degradation::RouteRefused);
             entry.sent_model = next.cloned();
@@ -86,6 +107,9 @@ impl Row {
 
     /// Settles with a whole answer.
     pub(super) fn answered(mut self, response: &http::Response<Bytes>) {
+        if may_hide_success(response.status(), response.body()) {
+            self.lose();
+        }
         let Some(mut taken) = self.entry.take() else {
             return;
         };
@@ -123,13 +147,15 @@ impl Row {
 
     /// Settles without an answer.
     pub(super) fn unanswered(mut self, may_have_had_effect: bool) {
+        if may_have_had_effect {
+            self.lose();
+        }
         let Some(mut taken) = self.entry.take() else {
             return;
         };
         let entry = Arc::make_mut(&mut taken);
         entry.status = Status::Unanswered;
         entry.cost = Cost::Priced(Usd::ZERO);
-        self.lost += u32::from(may_have_had_effect);
         self.write(taken);
     }
 
@@ -182,7 +208,7 @@ impl Row {
             Some(Err(_)) => Err(()),
         };
         let reading = Reading {
-            model: facts.model.clone(),
+            model: facts.model.as_ref().map(|model| named(model.as_str())),
             lane,
             usage: facts.usage,
         };
@@ -199,7 +225,7 @@ impl Row {
         let baseline = self.baseline.as_ref();
         book(
             entry,
-            &self.operation.core,
+            &self.operation.facts,
             &self.bound,
             baseline,
             reading,
@@ -220,14 +246,7 @@ impl Row {
         if entry.attempts > 1 + u32::from(refused) {
             entry.degradations.push(Degradation::Retried);
         }
-        if self.lost > 0 {
-            entry.cost = add_lost(
-                entry.cost,
-                self.lost,
-                self.bound.cost(&self.operation.core, entry),
-            );
-            entry.baseline = None;
-        }
+        self.lost.book(entry);
         entry.latency_ms = Some(self.elapsed_ms());
         self.operation.core.record(&taken);
         if let Some(receipt) = &self.operation.receipt {
@@ -238,19 +257,20 @@ impl Row {
 
 impl Drop for Row {
     fn drop(&mut self) {
+        let at_most = self.bound();
         let Some(mut taken) = self.entry.take() else {
             return;
         };
         let entry = Arc::make_mut(&mut taken);
         entry.status = Status::Abandoned;
-        entry.cost = if entry.attempts == 0 {
-            Cost::Priced(Usd::ZERO)
-        } else {
+        entry.cost = if self.in_flight {
             Cost::Partial {
                 known: Usd::ZERO,
-                at_most: self.bound.cost(&self.operation.core, entry),
+                at_most,
                 why: PartialReason::Abandoned,
             }
+        } else {
+            Cost::Priced(Usd::ZERO)
         };
         self.write(taken);
     }

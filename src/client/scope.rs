@@ -62,7 +62,11 @@ impl<C: Config + Clone> LlmClient<C> {
     ///
     /// A call whose time is at least the collector's [`min_window`](crate::batch::BatchPolicy) rides a batch at half the
     /// price, if its endpoint and body can; its future then resolves when its line does. Streams and others go at
-    /// once, and their ledger entry says why.
+    /// once, and their ledger entry says why. So do calls with headers, a query or a path of their own, which a batch
+    /// cannot carry.
+    ///
+    /// If the batch refuses the model that a router chose, the call goes on at once, as it was asked. The fallbacks of
+    /// a route are for calls that go at once.
     ///
     /// # Cancellation
     /// Dropping the future withdraws the request if it was not uploaded yet and has no [`key`](Self::key); otherwise
@@ -109,12 +113,19 @@ impl<C: Config> Tracked<C> {
     /// Waits for the next operation to settle and returns its receipt; `None` if none is under way.
     ///
     /// Receipts come in the order in which operations settle. A stream settles when its end has been read, or when it
-    /// is dropped. At most 1,024 wait to be taken; beyond that the oldest is dropped.
+    /// is dropped. A call that overtook its batch settles when the batch has told of its line, which is billed too: up
+    /// to a day after the answer, and longer if the server cannot be reached. [`try_receipt`](Self::try_receipt) does
+    /// not wait for that. At most 1,024 wait to be taken; beyond that the oldest is dropped.
     ///
     /// # Cancellation
     /// Nothing is lost: the receipt waits for the next call of this method.
     pub async fn receipt(&self) -> Option<Receipt> {
         self.tracker.next().await
+    }
+
+    /// Returns the next receipt, if an operation has settled whose receipt was not taken yet. It never waits.
+    pub fn try_receipt(&self) -> Option<Receipt> {
+        self.tracker.take()
     }
 }
 

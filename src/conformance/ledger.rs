@@ -6,7 +6,7 @@ use std::thread;
 use futures_util::TryStreamExt;
 
 use crate::attribution::Attribution;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::endpoint::Endpoint;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
@@ -242,7 +242,9 @@ fn sample(index: u32) -> Arc<LedgerEntry> {
         2 => Endpoint::Embeddings,
         _ => Endpoint::of("POST", "/v1/images"),
     };
-    let mut entry = LedgerEntry::new(EntryId::new(at), OpId::new(at), at, endpoint);
+    // Entries are recorded when they are made, but can be about an earlier time.
+    let id = EntryId::new(SystemClock.now());
+    let mut entry = LedgerEntry::new(id, OpId::new(at), at, endpoint);
     let mut attribution = Attribution::default();
     if !index.is_multiple_of(5) {
         let names = ["", "summaries", "суммы", "<b>&\"'</b>"];

@@ -11,9 +11,10 @@ use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
+use crate::ledger::BodyHash;
 use crate::model::ModelId;
 use crate::money::{Usd, UsdSum};
-use crate::pricing::{Cost, UnpricedReason};
+use crate::pricing::{Cost, PriceSource, UnpricedReason};
 use crate::usage::Usage;
 
 /// One model that was called, or tried to be called, for one operation.
@@ -29,6 +30,7 @@ pub struct LedgerEntry {
     /// When the call was made.
     pub at: Timestamp,
     /// What the call was for within its operation.
+    #[serde(default, skip_serializing_if = "Role::is_primary")]
     pub role: Role,
     /// Whom the call was for.
     #[serde(flatten)]
@@ -58,6 +60,7 @@ pub struct LedgerEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_id: Option<Arc<str>>,
     /// How often it was sent; 0 if it never was.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
     pub attempts: u32,
     /// Whether the answer was streamed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -70,9 +73,27 @@ pub struct LedgerEntry {
     /// Which edition of the price book priced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_revision: Option<Arc<str>>,
+    /// Who confirms the rates that were used, if any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_source: Option<PriceSource>,
     /// What it would have cost as it was asked for, and where the difference comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
+    /// If this row only corrects what an earlier one cost: which one, and what is to be taken back.
+    ///
+    /// All else is as in the row that it corrects, but for the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjusts: Option<Box<Adjusted>>,
+    /// A keyed hash of the request's body as the caller made it. Two rows of one ledger with the same hash asked the
+    /// same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_hash: Option<BodyHash>,
+    /// The same of the body's first 4,096 bytes, if it is longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_hash: Option<BodyHash>,
+    /// The most output tokens that the request allows for each choice, if it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
     /// Why this model was chosen, for a person to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,
@@ -85,6 +106,19 @@ pub struct LedgerEntry {
     /// From the call until the first byte of its answer's body, in milliseconds; streams only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<u64>,
+}
+
+/// Most rows are of one attempt, and do not say so.
+pub(super) const fn once() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+const fn is_once(attempts: &u32) -> bool {
+    *attempts == 1
 }
 
 impl LedgerEntry {
@@ -110,7 +144,12 @@ impl LedgerEntry {
             usage: None,
             cost: Cost::Unpriced(UnpricedReason::UnmeteredEndpoint),
             price_revision: None,
+            price_source: None,
             baseline: None,
+            adjusts: None,
+            body_hash: None,
+            prefix_hash: None,
+            max_output_tokens: None,
             reason: None,
             degradations: Vec::new(),
             latency_ms: None,
@@ -126,6 +165,12 @@ impl LedgerEntry {
             .or(self.requested_model.as_ref())
     }
 
+    /// Returns how the cost came to be known: `confirmed`, `single_source` or `own` by who vouches for the price that
+    /// was used, `estimated` if only bounds are known, `unpriced` if nothing is; `None` if nothing was billed.
+    pub fn source(&self) -> Option<&'static str> {
+        cost_source(&self.cost, self.price_source)
+    }
+
     /// Returns how long the call took.
     pub fn latency(&self) -> Option<Duration> {
         self.latency_ms.map(Duration::from_millis)
@@ -138,12 +183,38 @@ impl LedgerEntry {
     }
 }
 
+/// Returns how a cost came to be known.
+pub(super) fn cost_source(cost: &Cost, price: Option<PriceSource>) -> Option<&'static str> {
+    match cost {
+        Cost::Priced(_) => price.map(PriceSource::as_str),
+        Cost::Partial { .. } => Some("estimated"),
+        Cost::Unpriced(_) => Some("unpriced"),
+    }
+}
+
+/// What an adjustment replaces: the cost of an earlier row, as the ledger had it until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Adjusted {
+    /// The row that is corrected.
+    pub entry: EntryId,
+    /// What it cost before.
+    pub cost: Cost,
+    /// Who confirmed the rates that were used before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_source: Option<PriceSource>,
+    /// Its baseline before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+}
+
 /// What a call was for within its operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Role {
     /// The first model asked.
+    #[default]
     Primary,
     /// Another model, after the one before failed.
     Fallback,
@@ -156,6 +227,22 @@ pub enum Role {
 }
 
 impl Role {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference"
+    )]
+    const fn is_primary(&self) -> bool {
+        matches!(self, Self::Primary)
+    }
+
+    pub(super) const ALL: &[Self] = &[
+        Self::Primary,
+        Self::Fallback,
+        Self::Step,
+        Self::Hedge,
+        Self::Shadow,
+    ];
+
     /// Returns the name it has in ledgers and reports, such as `primary`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -188,6 +275,15 @@ pub enum Status {
 }
 
 impl Status {
+    pub(super) const ALL: &[Self] = &[
+        Self::Succeeded,
+        Self::Failed,
+        Self::Unanswered,
+        Self::CutShort,
+        Self::Abandoned,
+        Self::Unreported,
+    ];
+
     /// Returns the name it has in ledgers and reports, such as `cut_short`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -224,11 +320,22 @@ pub struct Baseline {
     /// The requested model, the standard lane, nothing cached.
     pub cost: Usd,
     /// Saved by asking another model.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub routing: Usd,
     /// Saved by the batch or flex lane; negative for priority.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub lane: Usd,
     /// Saved by the provider's prompt cache, net of what writing to it cost.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cache: Usd,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(saved: &Usd) -> bool {
+    *saved == Usd::ZERO
 }
 
 impl Baseline {

@@ -17,6 +17,12 @@ pub enum LedgerError {
         /// The id that both have.
         id: EntryId,
     },
+    /// The entry's id is older than the ledger can tell duplicates.
+    #[error("the entry {id} was made too long ago to be recorded now")]
+    TooOld {
+        /// The id of the entry.
+        id: EntryId,
+    },
     /// Too many entries wait to be stored.
     #[error("the ledger's queue is full at {capacity} entries")]
     Full {
@@ -93,6 +99,7 @@ impl LedgerError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Conflict { .. }
+            | Self::TooOld { .. }
             | Self::NotALedger { .. }
             | Self::NewerFormat { .. }
             | Self::TooLong { .. }

@@ -6,12 +6,21 @@
 //!
 //! [`InMemoryLedger`] is the default, [`FileLedger`] survives the process, [`NoopLedger`] keeps nothing.
 
+mod distribution;
 mod entry;
 mod error;
+mod facts;
 mod file;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/ledger_format.md")]
+pub mod format {}
+mod hash;
 mod memory;
 mod noop;
 mod query;
+mod reprice;
+mod rollup;
+mod tally;
 mod totals;
 
 use std::fmt;
@@ -20,12 +29,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
-pub use entry::{Baseline, Degradation, LedgerEntry, Role, Status};
+pub use distribution::Distribution;
+pub use entry::{Adjusted, Baseline, Degradation, LedgerEntry, Role, Status};
 pub use error::LedgerError;
-pub use file::{FileLedger, Recovery, TornTail};
+pub use file::{DamagedLines, FileLedger, FileLedgerBuilder, Recovery, SyncPolicy, TornTail, Verification};
+pub use hash::{BodyHash, HashKey};
 pub use memory::InMemoryLedger;
 pub use noop::NoopLedger;
-pub use query::{Dimension, Filter, Group, Query, Summary, Tally};
+pub use query::{Dimension, Filter, Group, Query, Summary};
+pub use reprice::{Repriced, reprice};
+pub use tally::Tally;
 pub use totals::{Coverage, Savings, Totals};
 
 /// What became of an entry that was recorded.
@@ -90,6 +103,12 @@ pub trait CostLedger: fmt::Debug + Send + Sync + 'static {
     /// If another entry has its id, or if it cannot be kept or queued; it is then not counted.
     fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError>;
 
+    /// Returns the key under which the bodies of requests are hashed for its entries, the same for as long as the ledger
+    /// keeps them. Without one they are not hashed, which is what a ledger does that does not say otherwise.
+    fn hash_key(&self) -> Option<HashKey> {
+        None
+    }
+
     /// Waits until everything recorded before is stored as safely as this ledger can.
     ///
     /// # Errors
@@ -118,6 +137,10 @@ macro_rules! forward_to_inner {
         impl<T: CostLedger + ?Sized> CostLedger for $pointer<T> {
             fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
                 (**self).record(entry)
+            }
+
+            fn hash_key(&self) -> Option<HashKey> {
+                (**self).hash_key()
             }
 
             async fn flush(&self) -> Result<(), LedgerError> {

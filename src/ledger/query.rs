@@ -1,15 +1,15 @@
 //! Questions to a ledger, and their answers.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::lane::Lane;
-use crate::ledger::{LedgerEntry, Totals};
+use crate::ledger::facts::Names;
+use crate::ledger::{Distribution, LedgerEntry, Totals};
 use crate::model::ModelId;
 
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
 
 /// What to split spend by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,8 +25,12 @@ pub enum Dimension {
     Tag(Arc<str>),
     /// The day in UTC, as `YYYY-MM-DD`; no key for a moment outside the years -9999 to 9999.
     Day,
+    /// The hour in UTC, as `YYYY-MM-DDTHHZ`; no key as for the day.
+    Hour,
     /// The lane that answered.
     Lane,
+    /// How the cost came to be known, as [`LedgerEntry::source`] tells it.
+    Source,
     /// The part of the API.
     Endpoint,
     /// How the call ended.
@@ -38,40 +42,49 @@ pub enum Dimension {
 impl Dimension {
     /// Returns the entry's key in this dimension; `None` if it has none, such as no feature.
     pub fn key(&self, entry: &LedgerEntry) -> Option<Arc<str>> {
+        self.key_of(&Names::of(entry))
+    }
+
+    pub(super) fn key_of(&self, names: &Names<'_>) -> Option<Arc<str>> {
         match self {
-            Self::Feature => entry.attribution.feature().map(Arc::from),
-            Self::Model => entry.model().map(|model| Arc::from(model.as_str())),
-            Self::User => entry.attribution.user().map(Arc::from),
-            Self::Tag(key) => entry.attribution.tag(key).map(Arc::from),
-            Self::Day => day(entry.at),
-            Self::Lane => Some(Arc::from(entry.lane.as_str())),
-            Self::Endpoint => Some(Arc::from(entry.endpoint.as_str())),
-            Self::Status => Some(Arc::from(entry.status.as_str())),
-            Self::Role => Some(Arc::from(entry.role.as_str())),
+            Self::Day => day(names.at),
+            Self::Hour => hour(names.at),
+            _ => self.text(names).map(Arc::from),
         }
     }
 
     /// Appends bytes that are the same for two entries exactly if their keys are, without an allocation of their own.
-    fn write_key(&self, entry: &LedgerEntry, bytes: &mut Vec<u8>) {
-        let text = match self {
-            Self::Feature => entry.attribution.feature(),
-            Self::Model => entry.model().map(ModelId::as_str),
-            Self::User => entry.attribution.user(),
-            Self::Tag(key) => entry.attribution.tag(key),
-            Self::Day => {
-                let at = jiff::Timestamp::from_millisecond(entry.at.as_unix_millis());
-                let day = at.map_or(i64::MIN, |at| at.as_millisecond().div_euclid(DAY_MS));
-                return bytes.extend_from_slice(&day.to_le_bytes());
+    pub(super) fn write_key(&self, names: &Names<'_>, bytes: &mut Vec<u8>) {
+        let length = match self {
+            Self::Day => DAY_MS,
+            Self::Hour => HOUR_MS,
+            _ => {
+                let text = self.text(names);
+                // The length in front keeps ("ab", "c") apart from ("a", "bc"), and an empty name from none.
+                let length = text.map_or(u64::MAX, |text| text.len() as u64);
+                bytes.extend_from_slice(&length.to_le_bytes());
+                return bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
             }
-            Self::Lane => Some(entry.lane.as_str()),
-            Self::Endpoint => Some(entry.endpoint.as_str()),
-            Self::Status => Some(entry.status.as_str()),
-            Self::Role => Some(entry.role.as_str()),
         };
-        // The length in front keeps ("ab", "c") apart from ("a", "bc"), and an empty name from none.
-        let length = text.map_or(u64::MAX, |text| text.len() as u64);
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+        let at = jiff::Timestamp::from_millisecond(names.at.as_unix_millis());
+        let start = at.map_or(i64::MIN, |at| at.as_millisecond().div_euclid(length));
+        bytes.extend_from_slice(&start.to_le_bytes());
+    }
+
+    /// Returns the key of a dimension that is not of time.
+    fn text<'a>(&self, names: &Names<'a>) -> Option<&'a str> {
+        match self {
+            Self::Day | Self::Hour => None,
+            Self::Feature => names.feature,
+            Self::Model => names.model,
+            Self::User => names.user,
+            Self::Tag(key) => names.tag(key),
+            Self::Lane => Some(names.lane.as_str()),
+            Self::Source => names.source,
+            Self::Endpoint => Some(names.endpoint),
+            Self::Status => Some(names.status.as_str()),
+            Self::Role => Some(names.role.as_str()),
+        }
     }
 }
 
@@ -79,6 +92,12 @@ fn day(at: Timestamp) -> Option<Arc<str>> {
     let at = jiff::Timestamp::from_millisecond(at.as_unix_millis()).ok()?;
     let date = jiff::tz::TimeZone::UTC.to_datetime(at).date();
     Some(date.to_string().into())
+}
+
+fn hour(at: Timestamp) -> Option<Arc<str>> {
+    let hour = jiff::Timestamp::from_millisecond(at.as_unix_millis()).ok()?;
+    let hour = jiff::tz::TimeZone::UTC.to_datetime(hour).hour();
+    Some(format!("{}T{hour:02}Z", day(at)?).into())
 }
 
 /// Which entries to look at. The default is all of them; every condition that is set must hold.
@@ -165,19 +184,21 @@ impl Filter {
 
     /// Whether the entry fulfils every condition.
     pub fn matches(&self, entry: &LedgerEntry) -> bool {
-        let wanted = |wanted: &Option<Arc<str>>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        };
-        wanted(&self.feature, entry.attribution.feature())
-            && wanted(&self.user, entry.attribution.user())
-            && self.model.as_ref().is_none_or(|m| entry.model() == Some(m))
-            && self.lane.is_none_or(|lane| entry.lane == lane)
-            && self.from.is_none_or(|from| entry.at >= from)
-            && self.to.is_none_or(|to| entry.at < to)
-            && self
-                .tags
-                .iter()
-                .all(|(key, value)| entry.attribution.tag(key) == Some(value))
+        self.matches_time(entry.at) && self.matches_names(&Names::of(entry))
+    }
+
+    pub(super) fn matches_time(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
+    }
+
+    /// Whether all conditions but those on time are fulfilled.
+    pub(super) fn matches_names(&self, names: &Names<'_>) -> bool {
+        let wanted = |wanted: Option<&str>, found: Option<&str>| wanted.is_none_or(|_| found == wanted);
+        wanted(self.feature.as_deref(), names.feature)
+            && wanted(self.user.as_deref(), names.user)
+            && wanted(self.model.as_ref().map(ModelId::as_str), names.model)
+            && self.lane.is_none_or(|lane| names.lane == lane)
+            && self.tags.iter().all(|(key, value)| names.tag(key) == Some(value))
     }
 }
 
@@ -232,8 +253,15 @@ pub struct Summary {
     pub groups: Vec<Group>,
     /// The sum of all groups.
     pub total: Totals,
-    /// Entries that the ledger had, but keeps only as this sum: they match no filter and are in no group.
+    /// The exact costs of all groups' entries, in pico-dollars.
+    pub costs: Distribution,
+    /// The latencies of all groups' entries, in milliseconds.
+    pub latencies: Distribution,
+    /// Entries that the ledger had, but keeps only as a sum that cannot be split or filtered as it was asked: they are
+    /// in no group.
     pub evicted: Totals,
+    /// Lines that the ledger had to leave out because they are damaged.
+    pub bad_lines: u64,
 }
 
 /// The entries that have the same key in every dimension of the query.
@@ -244,74 +272,8 @@ pub struct Group {
     pub keys: Vec<Option<Arc<str>>>,
     /// The sums of the group.
     pub totals: Totals,
-}
-
-/// Adds up entries to a [`Summary`], one at a time. A ledger that has no faster way answers its queries with it.
-///
-/// # Examples
-/// ```
-/// use thrifty::ledger::{Dimension, LedgerEntry, Query, Tally};
-/// use thrifty::{Endpoint, EntryId, OpId, Timestamp};
-///
-/// let now = Timestamp::from_unix_millis(1_790_000_000_000);
-/// let entry = LedgerEntry::new(EntryId::new(now), OpId::new(now), now, Endpoint::Responses);
-/// let mut tally = Tally::new(&Query::new().group_by(Dimension::Day));
-/// tally.add(&entry);
-/// let summary = tally.finish();
-/// assert_eq!(summary.groups[0].keys[0].as_deref(), Some("2026-09-21"));
-/// ```
-#[derive(Debug)]
-pub struct Tally {
-    query: Query,
-    groups: Vec<Group>,
-    by_key: HashMap<Vec<u8>, usize>,
-    key: Vec<u8>,
-}
-
-impl Tally {
-    /// Starts at nothing.
-    pub fn new(query: &Query) -> Self {
-        Self {
-            query: query.clone(),
-            groups: Vec::new(),
-            by_key: HashMap::new(),
-            key: Vec::new(),
-        }
-    }
-
-    /// Adds an entry, if the query's filter matches.
-    pub fn add(&mut self, entry: &LedgerEntry) {
-        if !self.query.filter.matches(entry) {
-            return;
-        }
-        self.key.clear();
-        for dimension in &self.query.group_by {
-            dimension.write_key(entry, &mut self.key);
-        }
-        let index = self.by_key.get(&self.key).copied();
-        if let Some(group) = index.and_then(|index| self.groups.get_mut(index)) {
-            group.totals.add(entry);
-            return;
-        }
-        let mut totals = Totals::default();
-        totals.add(entry);
-        let keys = self.query.group_by.iter().map(|by| by.key(entry)).collect();
-        self.by_key.insert(self.key.clone(), self.groups.len());
-        self.groups.push(Group { keys, totals });
-    }
-
-    /// Returns the sums.
-    pub fn finish(mut self) -> Summary {
-        self.groups
-            .sort_by(|a, b| (Reverse(a.totals.cost), &a.keys).cmp(&(Reverse(b.totals.cost), &b.keys)));
-        let mut total = Totals::default();
-        for group in &self.groups {
-            total.merge(&group.totals);
-        }
-        Summary {
-            groups: self.groups,
-            total,
-            evicted: Totals::default(),
-        }
-    }
+    /// The exact costs of its entries, in pico-dollars.
+    pub costs: Distribution,
+    /// The latencies of its entries, in milliseconds.
+    pub latencies: Distribution,
 }

@@ -14,10 +14,9 @@ use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::failure::{AttemptError, describe, is_transient, may_have_had_effect};
 use super::requests::Requests;
-use super::retry::{
-    AttemptError, Reply, Sender, Step, describe, is_transient, may_have_had_effect, retry_after,
-};
+use super::retry::{Expected, Reply, Sender, Step, retry_after};
 use crate::batch::{ApiError, BatchApi, Effect, NewBatch};
 use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
@@ -49,23 +48,30 @@ impl ServerBatches {
         }
     }
 
+    /// Whether a request has nothing but its body that one made here has not.
+    pub(crate) fn makes_alike(&self, endpoint: &Endpoint, request: &reqwest::Request) -> bool {
+        self.requests.makes_alike(path_of(endpoint), request)
+    }
+
     /// Sends one request at once, as a batch would have.
     pub(crate) async fn send_now(&self, endpoint: &Endpoint, body: Bytes) -> Result<SentNow, ApiError> {
-        let path = endpoint.as_str().strip_prefix("/v1").unwrap_or(endpoint.as_str());
+        let path = path_of(endpoint);
         let factory = self.requests.factory(Method::POST, path, &[], Some((JSON, body)));
         let first = factory.build().await.map_err(|error| transport_error(&error))?;
         let mut lost = 0;
         let count = |step| lost += u32::from(step == Step::Lost);
-        let sent = self.sender.send(first, &factory, true, count).await;
+        let (expected, end) = (Expected::Answer, self.sender.end());
+        let sent = self.sender.send(first, &factory, expected, end, count).await;
         match sent.map_err(|error| transport_error(&error)) {
             Ok(Reply::Whole(response)) => Ok(SentNow {
                 status: response.status(),
                 body: response.into_body(),
                 lost,
             }),
-            Ok(Reply::Open(_)) => Err(protocol(
-                "the server streamed an answer that was not to be streamed".to_owned(),
-            )),
+            Ok(Reply::Open(_)) => {
+                let streamed = "the server streamed an answer that was not to be streamed";
+                Err(protocol(streamed.to_owned()).with_lost_attempts(lost + 1))
+            }
             Err(error) => {
                 lost += u32::from(error.effect != Effect::None);
                 Err(error.with_lost_attempts(lost))
@@ -73,14 +79,17 @@ impl ServerBatches {
         }
     }
 
-    async fn send(&self, factory: &HttpRequestFactory, read_body: bool) -> Result<Reply, ApiError> {
+    async fn send(&self, factory: &HttpRequestFactory, expected: Expected) -> Result<Reply, ApiError> {
         let first = factory.build().await.map_err(|error| transport_error(&error))?;
-        let sent = self.sender.send(first, factory, read_body, |_| ()).await;
+        let sent = self
+            .sender
+            .send(first, factory, expected, self.sender.end(), |_| ())
+            .await;
         sent.map_err(|error| transport_error(&error))
     }
 
     async fn json<T: DeserializeOwned>(&self, factory: HttpRequestFactory) -> Result<T, ApiError> {
-        match self.send(&factory, true).await? {
+        match self.send(&factory, Expected::Answer).await? {
             Reply::Whole(response) if response.status().is_success() => {
                 serde_json::from_slice(response.body()).map_err(|_| {
                     let status = response.status();
@@ -170,7 +179,7 @@ impl BatchApi for ServerBatches {
 
     async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
         let factory = self.get(&format!("/files/{}/content", segment(file_id)?), &[]);
-        match self.send(&factory, false).await? {
+        match self.send(&factory, Expected::Anything).await? {
             Reply::Open(response) => {
                 let idle = self.sender.policy.idle_timeout();
                 let chunks = response.bytes_stream();
@@ -200,13 +209,18 @@ impl BatchApi for ServerBatches {
     async fn delete_file(&self, file_id: &str) -> Result<(), ApiError> {
         let path = format!("/files/{}", segment(file_id)?);
         let factory = self.requests.factory(Method::DELETE, &path, &[], None);
-        let reply = self.send(&factory, true).await?;
+        let reply = self.send(&factory, Expected::Answer).await?;
         // A file that is not there is deleted.
         if reply.status().is_success() || reply.status() == StatusCode::NOT_FOUND {
             return Ok(());
         }
         Err(self.refusal(&reply))
     }
+}
+
+/// Returns the path of an endpoint under the base URL.
+fn path_of(endpoint: &Endpoint) -> &str {
+    endpoint.as_str().strip_prefix("/v1").unwrap_or(endpoint.as_str())
 }
 
 /// Ids come from a server and go into a path: one that would change the path is refused.

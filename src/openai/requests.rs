@@ -8,7 +8,7 @@ use async_openai::config::Config;
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use reqwest::Url;
 
@@ -62,6 +62,18 @@ impl Requests {
             let request = build(&*origin, &method, &path, &query, body.as_ref());
             async move { request }
         })
+    }
+
+    /// Whether a request goes where one with this path would go, with the same headers besides those of its body.
+    pub(super) fn makes_alike(&self, path: &str, request: &reqwest::Request) -> bool {
+        let own = build(&*self.0, request.method(), path, &[], None);
+        let signs = |request: &reqwest::Request| {
+            let mut headers = request.headers().clone();
+            headers.remove(CONTENT_TYPE);
+            headers.remove(CONTENT_LENGTH);
+            headers
+        };
+        own.is_ok_and(|own| own.url() == request.url() && signs(&own) == signs(request))
     }
 }
 

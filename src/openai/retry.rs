@@ -1,7 +1,5 @@
 //! Sending with retries: what is tried again, when, and what may have been billed.
 
-use std::error::Error as StdError;
-use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +11,25 @@ use http::{HeaderMap, Method, StatusCode};
 use reqwest::ResponseBuilderExt;
 use tokio::time::Instant;
 
+use super::failure::{AttemptError, describe, is_transient, may_have_had_effect, may_hide_success};
 use super::transport::Transport;
 use crate::clock::{Clock, Timestamp, bounded};
+use crate::endpoint::Endpoint;
 use crate::wire::ErrorView;
 
 /// When a request is sent again, and how long to wait for its answer.
 ///
 /// Sent again are 408, 409, 429 (unless the quota is used up), 5xx, connections that cannot be made or break, and
 /// timeouts. `x-should-retry: true` or `false` of the server decides before that. `POST /batches` is sent again only
-/// if it surely had no effect.
+/// if it surely had no effect. Other endpoints that thrifty does not price, such as images and fine-tuning jobs, are
+/// not paid twice: a POST whose answer was lost is not sent again.
 ///
 /// # Default
 /// - 4 attempts in all
 /// - full jitter: a random wait up to 0.5 s, doubled at each attempt, capped at 8 s
 /// - `retry-after-ms`, or `Retry-After` in seconds or as a date, is obeyed up to 60 s; a longer one ends the retries
 /// - 600 s for an attempt: until the whole answer has come, or the headers of one that is streamed or not metered
-/// - 1,200 s for all attempts together
+/// - 1,200 s for all attempts of a call together, fallbacks included
 /// - 300 s without a byte end a stream
 ///
 /// # Examples
@@ -97,7 +98,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets how long all attempts together may take, waits included.
+    /// Sets how long all attempts of a call may take together, waits and fallbacks included.
     #[must_use]
     pub const fn with_total_timeout(mut self, timeout: Duration) -> Self {
         self.total_timeout = timeout;
@@ -130,8 +131,40 @@ impl RetryPolicy {
 enum Repeat {
     /// Whatever failed in a way that may pass.
     Freely,
+    /// Not what was lost on the way: it may have had its effect, and that may be dear.
+    UnlessLost,
     /// Only what surely had no effect.
     OnlyWithoutEffect,
+}
+
+impl Repeat {
+    fn of(request: &reqwest::Request) -> Self {
+        let path = request.url().path().trim_end_matches('/');
+        if *request.method() != Method::POST {
+            return Self::Freely;
+        }
+        if path.ends_with("/batches") {
+            return Self::OnlyWithoutEffect;
+        }
+        // A file uploaded twice costs nothing, and what is cancelled twice is cancelled once.
+        let is_harmless = path.ends_with("/files") || path.ends_with("/cancel");
+        if is_harmless || Endpoint::of(request.method().as_str(), path).is_metered() {
+            Self::Freely
+        } else {
+            Self::UnlessLost
+        }
+    }
+}
+
+/// What a success will be, which says when its body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// One value of JSON: it is read within the attempt, unless it turns out to be a stream of events.
+    Answer,
+    /// A stream of events, whatever it calls itself: it is handed on as it comes, unless it turns out to be JSON.
+    Stream,
+    /// It is not read here.
+    Anything,
 }
 
 /// An answer. A body that is metered was read within the attempt, so that a broken one is retried.
@@ -171,8 +204,10 @@ impl Reply {
 pub(crate) enum Step {
     /// An attempt is about to be made.
     Attempt,
-    /// An attempt was lost after it was sent, and another follows: it may have had its effect.
+    /// An attempt may have had its effect, but no answer says so, and another follows.
     Lost,
+    /// An attempt surely had no effect, and another follows.
+    Failed,
 }
 
 /// Sends requests through a transport with retries.
@@ -184,23 +219,23 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
+    /// Returns when the attempts of a call that is sent now must have ended.
+    pub(crate) fn end(&self) -> Instant {
+        Instant::now() + bounded(self.policy.total_timeout)
+    }
+
     /// Sends a request. `first` is it, already built; `rebuild` makes it anew for further attempts.
     ///
-    /// With `read_body`, a body that is no event stream is read within the attempt.
+    /// `end` is that of all attempts together.
     pub(crate) async fn send(
         &self,
         first: reqwest::Request,
         rebuild: &HttpRequestFactory,
-        read_body: bool,
+        expected: Expected,
+        end: Instant,
         mut tell: impl FnMut(Step) + Send,
     ) -> Result<Reply, OpenAIError> {
-        let repeat = match *first.method() {
-            Method::POST if first.url().path().trim_end_matches('/').ends_with("/batches") => {
-                Repeat::OnlyWithoutEffect
-            }
-            _ => Repeat::Freely,
-        };
-        let end = Instant::now() + bounded(self.policy.total_timeout);
+        let repeat = Repeat::of(&first);
         let mut sent = 0_u32;
         let mut next = Some(first);
         loop {
@@ -214,7 +249,7 @@ impl Sender {
                 .policy
                 .attempt_timeout
                 .min(end.saturating_duration_since(Instant::now()));
-            let result = match tokio::time::timeout(limit, self.attempt(request, rebuild, read_body)).await {
+            let result = match tokio::time::timeout(limit, self.attempt(request, rebuild, expected)).await {
                 Ok(result) => result,
                 Err(_) => Err(OpenAIError::Boxed(Box::new(AttemptError::TimedOut {
                     after: limit,
@@ -231,12 +266,14 @@ impl Sender {
                     tracing::debug!(target: "thrifty", status = reply.status().as_u16(), attempt = sent, ?wait, "retrying");
                 }
                 Err(error) => {
-                    if may_have_had_effect(error) {
-                        tell(Step::Lost);
-                    }
                     tracing::debug!(target: "thrifty", error = %describe(error), attempt = sent, ?wait, "retrying");
                 }
             }
+            tell(if was_lost(&result) {
+                Step::Lost
+            } else {
+                Step::Failed
+            });
             tokio::time::sleep(wait).await;
         }
     }
@@ -245,11 +282,16 @@ impl Sender {
         &self,
         request: reqwest::Request,
         rebuild: &HttpRequestFactory,
-        read_body: bool,
+        expected: Expected,
     ) -> Result<Reply, OpenAIError> {
         let mut response = self.transport.send(request, rebuild).await?;
-        let failed = !response.status().is_success();
-        if failed || (read_body && !is_event_stream(response.headers())) {
+        let is_whole = match expected {
+            _ if !response.status().is_success() => true,
+            Expected::Answer => !is_of_type(response.headers(), "text/event-stream"),
+            Expected::Stream => is_of_type(response.headers(), "application/json"),
+            Expected::Anything => false,
+        };
+        if is_whole {
             let head = head_of(&mut response);
             let body = response.bytes().await.map_err(OpenAIError::Reqwest)?;
             return Ok(Reply::Whole(head.map(|()| body)));
@@ -273,6 +315,7 @@ impl Sender {
                 };
                 let allowed = match repeat {
                     Repeat::Freely => true,
+                    Repeat::UnlessLost => !was_lost(result),
                     // A gateway's 5xx says nothing about what the server behind it did; a 503 is also what some
                     // answer when that server's connection broke.
                     Repeat::OnlyWithoutEffect => status == StatusCode::TOO_MANY_REQUESTS,
@@ -286,13 +329,19 @@ impl Sender {
                 }
             }
             Err(error) => {
-                let allowed = match repeat {
-                    Repeat::Freely => is_transient(error),
-                    Repeat::OnlyWithoutEffect => is_transient(error) && !may_have_had_effect(error),
-                };
-                allowed.then(|| self.policy.backoff(sent))
+                let allowed = repeat == Repeat::Freely || !may_have_had_effect(error);
+                (allowed && is_transient(error)).then(|| self.policy.backoff(sent))
             }
         }
+    }
+}
+
+/// Whether an attempt that is no success may have had its effect all the same.
+fn was_lost(result: &Result<Reply, OpenAIError>) -> bool {
+    match result {
+        Ok(Reply::Whole(response)) => may_hide_success(response.status(), response.body()),
+        Ok(Reply::Open(_)) => false,
+        Err(error) => may_have_had_effect(error),
     }
 }
 
@@ -308,23 +357,14 @@ pub(crate) fn head_of(response: &mut reqwest::Response) -> http::Response<()> {
     head
 }
 
-/// An attempt that failed for a reason of our own.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AttemptError {
-    #[error("no answer within {after:?}")]
-    TimedOut { after: Duration },
-    #[error("the stream was silent for {after:?}")]
-    Silent { after: Duration },
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
+fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
     let content_type = headers
         .get(http::header::CONTENT_TYPE)
         .map(http::HeaderValue::as_bytes)
         .unwrap_or_default();
     content_type
-        .get(..17)
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+        .get(..expected.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(expected.as_bytes()))
 }
 
 /// Whether waiting may turn this status into an answer. A used-up quota is no rate limit, though both are 429.
@@ -368,65 +408,4 @@ fn whole_part(text: &str) -> Option<u64> {
         .bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| whole.saturating_add(u64::from(fraction.bytes().any(|byte| byte != b'0'))))
-}
-
-/// Whether an error of the transport may pass.
-pub(crate) fn is_transient(error: &OpenAIError) -> bool {
-    match error {
-        OpenAIError::Reqwest(error) => {
-            error.is_connect()
-                || error.is_timeout()
-                || error.is_body()
-                || error.is_decode()
-                || error.is_request()
-        }
-        OpenAIError::Boxed(error) => {
-            source_of::<AttemptError>(&**error).is_some()
-                || source_of::<io::Error>(&**error).is_some()
-                || source_of::<reqwest::Error>(&**error).is_some()
-        }
-        _ => false,
-    }
-}
-
-/// Whether a request without an answer may still have reached the server.
-pub(crate) fn may_have_had_effect(error: &OpenAIError) -> bool {
-    let refused = |error: &io::Error| {
-        matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-        )
-    };
-    match error {
-        OpenAIError::Reqwest(error) => !error.is_connect() && !error.is_builder(),
-        OpenAIError::Boxed(error) => {
-            let refused = source_of::<io::Error>(&**error).is_some_and(refused);
-            let connect = source_of::<reqwest::Error>(&**error).is_some_and(reqwest::Error::is_connect);
-            !refused && !connect
-        }
-        _ => false,
-    }
-}
-
-/// Finds an error of a type in a chain of sources.
-fn source_of<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// Says what happened without the URL, whose query may hold a key.
-pub(crate) fn describe(error: &OpenAIError) -> String {
-    match error {
-        OpenAIError::Reqwest(error) if error.is_timeout() => "timeout".to_owned(),
-        OpenAIError::Reqwest(error) if error.is_connect() => "could not connect".to_owned(),
-        OpenAIError::Reqwest(_) => "the connection broke".to_owned(),
-        OpenAIError::Boxed(error) => error.to_string(),
-        _ => "the request could not be built".to_owned(),
-    }
 }

@@ -71,6 +71,11 @@ impl fmt::Display for Cost {
 pub enum PartialReason {
     /// A kind of token has no price, such as audio of this model.
     UnpricedMeter,
+    /// A tool that the provider ran has no fee, or one that is not known for certain.
+    ToolFee,
+    /// Some of what was written to the provider's cache is kept for 12 hours at a higher price, and the answer does not
+    /// say how much.
+    CacheLifetime,
     /// An attempt timed out or broke after it was sent: it may have been billed too.
     LostAttempt,
     /// The caller went away before the answer was read: it may have been billed.
@@ -87,6 +92,8 @@ impl fmt::Display for PartialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnpricedMeter => "a kind of token has no price",
+            Self::ToolFee => "a tool's fee is not known",
+            Self::CacheLifetime => "it is not told how long cache writes are kept",
             Self::LostAttempt => "an attempt was lost and may have been billed",
             Self::Abandoned => "abandoned by its caller, may have been billed",
             Self::CutShort => "ended before its token counts",

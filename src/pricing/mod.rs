@@ -7,25 +7,44 @@
 #[rustfmt::skip]
 #[expect(clippy::unreadable_literal, reason = "a generated table")]
 mod builtin;
+mod cell;
 mod cost;
+mod fees;
+mod load;
 mod price;
+mod rates;
 
+pub use cell::PriceSource;
 pub use cost::{Cost, PartialReason, UnpricedReason};
-pub use price::{Price, PriceError, Rates};
+pub use fees::Tool;
+pub use load::{LoadError, LoadNote, LoadProblem, Loaded};
+pub use price::Price;
+pub use rates::{PriceError, Rates};
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use self::cell::Cell;
+use self::fees::Fees;
 use crate::clock::Timestamp;
 use crate::lane::Lane;
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::usage::Usage;
+use crate::usage::{ToolCalls, Usage};
 
-/// The built-in table: sorted by model.
-type Table = &'static [(&'static str, &'static [price::Cell])];
+/// The built-in table: sorted by the length of the model's id, then by the id.
+type Table = &'static [(&'static str, Tariff<'static>)];
+
+/// All that one model costs.
+#[derive(Clone, Copy)]
+struct Tariff<'a> {
+    cells: &'a [Cell],
+    /// What processing in a region adds, in percent.
+    uplift: u8,
+    fees: &'a Fees,
+}
 
 /// Unit prices, and how to apply them. Cheap to clone; a change makes another edition and leaves clones as they were.
 ///
@@ -66,7 +85,19 @@ struct Book {
     edition: &'static str,
     prices: BTreeMap<ModelId, Price>,
     aliases: BTreeMap<ModelId, ModelId>,
+    /// Whether calls are processed in a region, which some models charge for.
+    regional: bool,
     revision: Arc<str>,
+}
+
+/// A cost, and who confirms the rates behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Quote {
+    /// What it cost, as far as it is known.
+    pub cost: Cost,
+    /// Who confirms the rates that were used; `None` if none were.
+    pub source: Option<PriceSource>,
 }
 
 impl PriceBook {
@@ -86,6 +117,7 @@ impl PriceBook {
             edition,
             prices: BTreeMap::new(),
             aliases: BTreeMap::new(),
+            regional: false,
             revision: edition.into(),
         }))
     }
@@ -109,11 +141,20 @@ impl PriceBook {
         })
     }
 
+    /// Prices calls as processed in a region, the United States or the European Union, for those models of the table
+    /// that charge for it. A price that you set stays as it is; one from a list has the list's uplift, if it states one.
+    ///
+    /// A client whose base URL names OpenAI's regional host does this by itself.
+    #[must_use]
+    pub fn with_regional_uplift(self) -> Self {
+        self.with(|book| book.regional = true)
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Book)) -> Self {
         let book = Arc::make_mut(&mut self.0);
         change(book);
-        let overrides = format!("{:?}{:?}", book.prices, book.aliases);
-        let hash = crc32c::crc32c(overrides.as_bytes());
+        let changes = format!("{:?}{:?}{}", book.prices, book.aliases, book.regional);
+        let hash = crc32c::crc32c(changes.as_bytes());
         book.revision = format!("{}+{hash:08x}", book.edition).into();
         self
     }
@@ -134,44 +175,91 @@ impl PriceBook {
         input_tokens: u64,
         at: Timestamp,
     ) -> Result<Rates, UnpricedReason> {
-        price::rates(self.cells(model)?, lane, input_tokens, at)
-            .copied()
-            .ok_or(UnpricedReason::UnpricedLane)
+        let tariff = self.tariff(model)?;
+        let cell = tariff.cell(lane, input_tokens, at)?;
+        Ok(self.regional(&tariff, &cell.rates)?.unwrap_or(cell.rates))
     }
 
-    /// Prices the token counts of an answer, exactly.
+    /// Adds to rates what processing in a region costs; `None` if they stay as they are.
+    fn regional(&self, tariff: &Tariff<'_>, rates: &Rates) -> Result<Option<Rates>, UnpricedReason> {
+        if !self.0.regional || tariff.uplift == 0 {
+            return Ok(None);
+        }
+        rates
+            .raised(tariff.uplift)
+            .map(Some)
+            .ok_or(UnpricedReason::Overflow)
+    }
+
+    /// Prices the token counts and tool calls of an answer, exactly.
     ///
-    /// A count without a rate makes the cost [`Partial`](Cost::Partial). So do parts that are more than their whole:
-    /// what is then known to have been billed are the totals at the cheapest rate that any part of them can have.
+    /// A count without a rate makes the cost [`Partial`](Cost::Partial), and so does a tool call whose fee is open. So
+    /// do parts that are more than their whole: what is then known to have been billed are the totals at the cheapest
+    /// rate that any part of them can have.
     pub fn cost(&self, model: &ModelId, lane: Lane, usage: &Usage, at: Timestamp) -> Cost {
-        let rates = match self.rates(model, lane, usage.input_tokens, at) {
-            Ok(rates) => rates,
-            Err(reason) => return Cost::Unpriced(reason),
+        self.quote(model, lane, usage, at).cost
+    }
+
+    /// Prices an answer as [`cost`](Self::cost) does, and says who confirms the rates it used.
+    pub fn quote(&self, model: &ModelId, lane: Lane, usage: &Usage, at: Timestamp) -> Quote {
+        self.try_quote(model, lane, usage, at)
+            .unwrap_or_else(|reason| Quote {
+                cost: Cost::Unpriced(reason),
+                source: None,
+            })
+    }
+
+    fn try_quote(
+        &self,
+        model: &ModelId,
+        lane: Lane,
+        usage: &Usage,
+        at: Timestamp,
+    ) -> Result<Quote, UnpricedReason> {
+        const OVERFLOW: UnpricedReason = UnpricedReason::Overflow;
+        let tariff = self.tariff(model)?;
+        let cell = tariff.cell(lane, usage.input_tokens, at)?;
+        let raised = self.regional(&tariff, &cell.rates)?;
+        let rates = raised.as_ref().unwrap_or(&cell.rates);
+        let (tokens, used, open) = if let Ok(meters) = usage.meters() {
+            let bill = rates.bill(&meters).ok_or(OVERFLOW)?;
+            let open = (!bill.complete).then_some(PartialReason::UnpricedMeter);
+            (bill.known, bill.used, open)
+        } else {
+            let known = rates.at_least(usage).ok_or(OVERFLOW)?;
+            (known, rates.kinds(), Some(PartialReason::InconsistentUsage))
         };
-        let partial = |known, why| Cost::Partial {
-            known,
-            at_most: None,
-            why,
+        let fees = tariff.fees.bill(usage.tool_calls).ok_or(OVERFLOW)?;
+        let known = tokens.checked_add(fees.least).ok_or(OVERFLOW)?;
+        let cost = match (open, fees.most) {
+            (None, Some(most)) if most == fees.least => Cost::Priced(known),
+            (None, most) => Cost::Partial {
+                known,
+                at_most: most.and_then(|most| tokens.checked_add(most)),
+                why: PartialReason::ToolFee,
+            },
+            (Some(why), _) => Cost::Partial {
+                known,
+                at_most: None,
+                why,
+            },
         };
-        let priced = match usage.meters() {
-            Ok(meters) => rates.bill(&meters).map(|bill| {
-                if bill.complete {
-                    Cost::Priced(bill.known)
-                } else {
-                    partial(bill.known, PartialReason::UnpricedMeter)
-                }
-            }),
-            Err(_) => rates
-                .at_least(usage)
-                .map(|known| partial(known, PartialReason::InconsistentUsage)),
+        let uplifted = self.0.regional && tariff.uplift > 0;
+        let source = match cell.source_of(used) {
+            // Only one source knows of the uplift.
+            PriceSource::Confirmed if uplifted || !fees.confirmed => PriceSource::SingleSource,
+            source => source,
         };
-        priced.unwrap_or(Cost::Unpriced(UnpricedReason::Overflow))
+        Ok(Quote {
+            cost,
+            source: Some(source),
+        })
     }
 
     /// Returns an upper bound of what a request can cost whose token counts are at most these.
     ///
-    /// All input is taken at the dearest rate of its kinds (fresh, cache write, audio), in the dearest band that it can
-    /// fall in.
+    /// All input is taken at the dearest rate of its kinds (fresh, cache write, audio, image), in the dearest band that
+    /// it can fall in. The bound leaves out calls of tools, and cache writes that are kept for 12 hours.
     ///
     /// # Errors
     /// As [`rates`](Self::rates), and if the bound is more than an amount of money can hold.
@@ -184,9 +272,16 @@ impl PriceBook {
         at: Timestamp,
     ) -> Result<Usd, UnpricedReason> {
         let mut worst = Err(UnpricedReason::UnpricedLane);
-        for rates in price::reachable(self.cells(model)?, lane, input_tokens_high, at) {
-            let most = rates
+        let tariff = self.tariff(model)?;
+        let fees = tariff.fees.bill(ToolCalls::default());
+        let fees = fees.and_then(|fees| fees.most).ok_or(UnpricedReason::Overflow)?;
+        for rates in cell::reachable(tariff.cells, lane, input_tokens_high, at) {
+            let most = self
+                .regional(&tariff, rates)?
+                .as_ref()
+                .unwrap_or(rates)
                 .at_most(input_tokens_high, output_tokens_high)
+                .and_then(|most| most.checked_add(fees))
                 .ok_or(UnpricedReason::Overflow)?;
             worst = Ok(worst.map_or(most, |worst: Usd| worst.max(most)));
         }
@@ -206,7 +301,7 @@ impl PriceBook {
         }
     }
 
-    fn cells(&self, model: &ModelId) -> Result<&[price::Cell], UnpricedReason> {
+    fn tariff(&self, model: &ModelId) -> Result<Tariff<'_>, UnpricedReason> {
         let model = self.0.aliases.get(model).unwrap_or(model);
         let id = model.as_str();
         self.exact(id)
@@ -217,12 +312,24 @@ impl PriceBook {
             .ok_or(UnpricedReason::UnknownModel)
     }
 
-    fn exact(&self, id: &str) -> Option<&[price::Cell]> {
+    fn exact(&self, id: &str) -> Option<Tariff<'_>> {
         if let Some(price) = self.0.prices.get(id) {
-            return Some(price.cells());
+            return Some(price.tariff());
         }
-        let at = self.0.table.binary_search_by_key(&id, |(id, _)| id).ok()?;
-        self.0.table.get(at).map(|(_, cells)| *cells)
+        // By length first: most of the steps then compare no text.
+        let key = (id.len(), id);
+        let at = self
+            .0
+            .table
+            .binary_search_by(|(id, _)| (id.len(), *id).cmp(&key))
+            .ok()?;
+        self.0.table.get(at).map(|(_, tariff)| *tariff)
+    }
+}
+
+impl Tariff<'_> {
+    fn cell(&self, lane: Lane, input_tokens: u64, at: Timestamp) -> Result<&Cell, UnpricedReason> {
+        cell::cell(self.cells, lane, input_tokens, at).ok_or(UnpricedReason::UnpricedLane)
     }
 }
 

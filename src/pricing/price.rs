@@ -1,250 +1,15 @@
-//! Unit prices, in whole pico-dollars a token.
+//! A price as its user states it.
 
+use super::Tariff;
+use super::cell::Cell;
+use super::fees::{Fee, Fees, Tool};
+use super::rates::{PriceError, Rates};
 use crate::clock::Timestamp;
 use crate::lane::Lane;
-use crate::money::{ParseUsdError, Usd};
-use crate::usage::{Meters, Usage};
+use crate::money::Usd;
 
-/// Pico-dollars a token in one dollar per million tokens.
-const PICO_PER_MTOK_DOLLAR: i64 = 1_000_000;
-
-/// A text that is not a price.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PriceError {
-    /// The text is not a decimal number of dollars.
-    #[error("the price is not a decimal number")]
-    NotANumber(#[source] ParseUsdError),
-    /// The price is below zero.
-    #[error("the price is negative: {0:?}")]
-    Negative(String),
-    /// The price has more than six decimals per million tokens: it is not a whole pico-dollar a token.
-    #[error("the price has more than 6 decimals: {0:?}")]
-    TooFine(String),
-}
-
-/// What each kind of token costs, for one lane and one context band.
-///
-/// Cached input without a rate of its own, read or written, is billed at the input rate. Audio without a rate of its
-/// own has no price: a cost with such tokens is [`Partial`](super::Cost::Partial).
-///
-/// # Examples
-/// ```
-/// use thrifty::pricing::Rates;
-///
-/// let rates = Rates::per_mtok("2.50", "10.00")?.with_cache_read("1.25")?;
-/// assert_eq!(rates.input().to_string(), "0.0000025");
-/// # Ok::<(), thrifty::pricing::PriceError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Rates {
-    input: i64,
-    output: i64,
-    cache_read: Option<i64>,
-    cache_write: Option<i64>,
-    audio_input: Option<i64>,
-    audio_output: Option<i64>,
-}
-
-fn parse(per_mtok: &str) -> Result<i64, PriceError> {
-    let pico = per_mtok.parse::<Usd>().map_err(PriceError::NotANumber)?.as_pico();
-    if pico < 0 {
-        return Err(PriceError::Negative(per_mtok.to_owned()));
-    }
-    if pico % PICO_PER_MTOK_DOLLAR != 0 {
-        return Err(PriceError::TooFine(per_mtok.to_owned()));
-    }
-    Ok(pico / PICO_PER_MTOK_DOLLAR)
-}
-
-impl Rates {
-    /// Takes the price of input and of output, in dollars per million tokens.
-    ///
-    /// # Errors
-    /// If a text is not a decimal number, is negative, or has more than six decimals. The other methods that take a
-    /// price fail likewise.
-    pub fn per_mtok(input: &str, output: &str) -> Result<Self, PriceError> {
-        Ok(Self {
-            input: parse(input)?,
-            output: parse(output)?,
-            cache_read: None,
-            cache_write: None,
-            audio_input: None,
-            audio_output: None,
-        })
-    }
-
-    /// Sets the price of input read from the provider's cache. Default: the input rate.
-    ///
-    /// # Errors
-    /// As [`per_mtok`](Self::per_mtok).
-    pub fn with_cache_read(mut self, per_mtok: &str) -> Result<Self, PriceError> {
-        self.cache_read = Some(parse(per_mtok)?);
-        Ok(self)
-    }
-
-    /// Sets the price of input written to the provider's cache. Default: the input rate.
-    ///
-    /// # Errors
-    /// As [`per_mtok`](Self::per_mtok).
-    pub fn with_cache_write(mut self, per_mtok: &str) -> Result<Self, PriceError> {
-        self.cache_write = Some(parse(per_mtok)?);
-        Ok(self)
-    }
-
-    /// Sets the prices of audio. Default: none, so that audio is unpriced.
-    ///
-    /// # Errors
-    /// As [`per_mtok`](Self::per_mtok).
-    pub fn with_audio(mut self, input: &str, output: &str) -> Result<Self, PriceError> {
-        self.audio_input = Some(parse(input)?);
-        self.audio_output = Some(parse(output)?);
-        Ok(self)
-    }
-
-    /// Returns the price of one token of input.
-    pub const fn input(&self) -> Usd {
-        Usd::from_pico(self.input)
-    }
-
-    /// Returns the price of one token of output.
-    pub const fn output(&self) -> Usd {
-        Usd::from_pico(self.output)
-    }
-
-    /// Returns the price of one token of input read from the provider's cache.
-    pub fn cache_read(&self) -> Usd {
-        Usd::from_pico(self.cache_read.unwrap_or(self.input))
-    }
-
-    /// Returns the price of one token of input written to the provider's cache.
-    pub fn cache_write(&self) -> Usd {
-        Usd::from_pico(self.cache_write.unwrap_or(self.input))
-    }
-
-    /// Returns what the tokens cost; `None` if that is more than an amount of money can hold.
-    pub(super) fn bill(&self, meters: &Meters) -> Option<Bill> {
-        let mut bill = Bill {
-            known: Usd::ZERO,
-            complete: true,
-        };
-        for (count, rate) in [
-            (meters.input, Some(self.input())),
-            (meters.cache_read, Some(self.cache_read())),
-            (meters.cache_write, Some(self.cache_write())),
-            (meters.output, Some(self.output())),
-            (meters.audio_input, self.audio_input.map(Usd::from_pico)),
-            (meters.audio_output, self.audio_output.map(Usd::from_pico)),
-        ] {
-            match rate {
-                _ if count == 0 => {}
-                Some(rate) => bill.known = bill.known.checked_add(rate.checked_mul(count)?)?,
-                None => bill.complete = false,
-            }
-        }
-        Some(bill)
-    }
-
-    /// The least that the totals can have cost, whatever their parts are.
-    pub(super) fn at_least(&self, usage: &Usage) -> Option<Usd> {
-        let cheapest = |base: i64, others: &[Option<i64>]| {
-            Usd::from_pico(others.iter().flatten().fold(base, |least, rate| least.min(*rate)))
-        };
-        let input = cheapest(self.input, &[self.cache_read, self.cache_write, self.audio_input]);
-        let output = cheapest(self.output, &[self.audio_output]);
-        input
-            .checked_mul(usage.input_tokens)?
-            .checked_add(output.checked_mul(usage.output_tokens)?)
-    }
-
-    /// The most that so many tokens can cost, whatever their kinds are.
-    pub(super) fn at_most(&self, input: u64, output: u64) -> Option<Usd> {
-        let dearest = |base: i64, others: &[Option<i64>]| {
-            Usd::from_pico(others.iter().flatten().fold(base, |most, rate| most.max(*rate)))
-        };
-        dearest(self.input, &[self.cache_read, self.cache_write, self.audio_input])
-            .checked_mul(input)?
-            .checked_add(dearest(self.output, &[self.audio_output]).checked_mul(output)?)
-    }
-}
-
-/// What is known of the cost of some tokens.
-pub(super) struct Bill {
-    pub(super) known: Usd,
-    pub(super) complete: bool,
-}
-
-/// Rates and when they hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Cell {
-    lane: Lane,
-    from: Timestamp,
-    /// Holds for requests with more input than this; 0 is the base band, which also holds for no input at all.
-    above: u64,
-    rates: Rates,
-}
-
-impl Cell {
-    /// For the generated table: milliseconds since 1970, tokens, pico-dollars a token. `kinds` are cache read, cache
-    /// write, audio input and audio output.
-    pub(super) const fn new(
-        lane: Lane,
-        from: i64,
-        above: u64,
-        input: i64,
-        output: i64,
-        kinds: [Option<i64>; 4],
-    ) -> Self {
-        let [cache_read, cache_write, audio_input, audio_output] = kinds;
-        Self {
-            lane,
-            from: Timestamp::from_unix_millis(from),
-            above,
-            rates: Rates {
-                input,
-                output,
-                cache_read,
-                cache_write,
-                audio_input,
-                audio_output,
-            },
-        }
-    }
-
-    const fn holds_for(&self, input_tokens: u64) -> bool {
-        self.above == 0 || input_tokens > self.above
-    }
-}
-
-/// Returns the cells of a lane that hold at a moment: all bands of the newest edition.
-fn edition(cells: &[Cell], lane: Lane, at: Timestamp) -> impl Iterator<Item = &Cell> {
-    let holds = move |cell: &&Cell| cell.lane == lane && cell.from <= at;
-    let newest = cells.iter().filter(holds).map(|cell| cell.from).max();
-    cells
-        .iter()
-        .filter(holds)
-        .filter(move |cell| Some(cell.from) == newest)
-}
-
-/// Returns the rates of a request with so much input.
-pub(super) fn rates(cells: &[Cell], lane: Lane, input_tokens: u64, at: Timestamp) -> Option<&Rates> {
-    edition(cells, lane, at)
-        .filter(|cell| cell.holds_for(input_tokens))
-        .max_by_key(|cell| cell.above)
-        .map(|cell| &cell.rates)
-}
-
-/// Returns the rates of every band that a request with up to so much input can fall in.
-pub(super) fn reachable(
-    cells: &[Cell],
-    lane: Lane,
-    input_tokens: u64,
-    at: Timestamp,
-) -> impl Iterator<Item = &Rates> {
-    edition(cells, lane, at)
-        .filter(move |cell| cell.holds_for(input_tokens))
-        .map(|cell| &cell.rates)
-}
+/// When a price began that has no beginning.
+pub(super) const ALWAYS: Timestamp = Timestamp::from_unix_millis(i64::MIN);
 
 /// A model's price as you state it: rates by lane and context band.
 ///
@@ -263,8 +28,10 @@ pub(super) fn reachable(
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
-    standard: Rates,
     cells: Vec<Cell>,
+    /// What processing in a region adds, in percent.
+    uplift: u8,
+    fees: Fees,
 }
 
 impl Price {
@@ -280,17 +47,18 @@ impl Price {
     ///
     /// # Errors
     /// As [`Rates::per_mtok`].
-    pub fn with_cache_read(self, per_mtok: &str) -> Result<Self, PriceError> {
-        let standard = self.standard.with_cache_read(per_mtok)?;
-        Ok(self.with_lane(Lane::Standard, standard))
+    pub fn with_cache_read(mut self, per_mtok: &str) -> Result<Self, PriceError> {
+        for cell in &mut self.cells {
+            if cell.place() == (Lane::Standard, ALWAYS, 0) {
+                cell.rates = cell.rates.with_cache_read(per_mtok)?;
+            }
+        }
+        Ok(self)
     }
 
     /// Sets the rates of a lane.
     #[must_use]
-    pub fn with_lane(mut self, lane: Lane, rates: Rates) -> Self {
-        if lane == Lane::Standard {
-            self.standard = rates;
-        }
+    pub fn with_lane(self, lane: Lane, rates: Rates) -> Self {
         self.with_long_context(lane, 0, rates)
     }
 
@@ -299,28 +67,42 @@ impl Price {
     /// The lane needs its own [`with_lane`](Self::with_lane) for shorter requests.
     #[must_use]
     pub fn with_long_context(mut self, lane: Lane, above: u64, rates: Rates) -> Self {
-        self.cells.retain(|cell| (cell.lane, cell.above) != (lane, above));
-        self.cells.push(Cell {
-            lane,
-            from: Timestamp::from_unix_millis(i64::MIN),
-            above,
-            rates,
-        });
+        let cell = Cell::own(lane, ALWAYS, above, rates);
+        self.cells.retain(|other| other.place() != cell.place());
+        self.cells.push(cell);
         self
     }
 
-    pub(super) fn cells(&self) -> &[Cell] {
-        &self.cells
+    /// Sets what one call of a tool costs, in dollars. Default: none, so that such a call makes a cost partial.
+    ///
+    /// # Errors
+    /// If the text is not a decimal number, or is negative.
+    pub fn with_fee(mut self, tool: Tool, dollars: &str) -> Result<Self, PriceError> {
+        let fee = dollars.parse::<Usd>().map_err(PriceError::NotANumber)?;
+        if fee < Usd::ZERO {
+            return Err(PriceError::Negative(dollars.to_owned()));
+        }
+        self.fees = self.fees.with(tool, Fee::own(fee));
+        Ok(self)
+    }
+
+    pub(super) fn tariff(&self) -> Tariff<'_> {
+        Tariff {
+            cells: &self.cells,
+            uplift: self.uplift,
+            fees: &self.fees,
+        }
+    }
+
+    /// A price of a list; its rows do not overlap.
+    pub(super) fn loaded(cells: Vec<Cell>, fees: Fees, uplift: u8) -> Self {
+        Self { cells, uplift, fees }
     }
 }
 
 impl From<Rates> for Price {
     fn from(standard: Rates) -> Self {
-        Self {
-            standard,
-            cells: Vec::new(),
-        }
-        .with_lane(Lane::Standard, standard)
+        Self::loaded(Vec::new(), Fees::NONE, 0).with_lane(Lane::Standard, standard)
     }
 }
 
@@ -329,36 +111,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_that_is_no_whole_pico_dollar_a_token_is_refused() {
-        assert!(matches!(parse("0.0000001"), Err(PriceError::TooFine(_))));
-        assert!(matches!(parse("-1"), Err(PriceError::Negative(_))));
-        for wrong in ["NaN", "", "1e-3", "$2", "inf"] {
-            assert!(matches!(parse(wrong), Err(PriceError::NotANumber(_))), "{wrong}");
-        }
-        assert_eq!(parse("0.000001"), Ok(1));
-        assert_eq!(parse("0.138"), Ok(138_000));
-    }
-
-    #[test]
-    fn a_newer_edition_replaces_all_bands_of_the_older_one() {
-        let at = Timestamp::from_unix_millis;
-        let cells = [
-            Cell::new(Lane::Standard, i64::MIN, 0, 10, 10, [None; 4]),
-            Cell::new(Lane::Standard, i64::MIN, 100, 20, 20, [None; 4]),
-            Cell::new(Lane::Standard, 1_000, 0, 5, 5, [None; 4]),
-        ];
-        let input =
-            |tokens, ms| rates(&cells, Lane::Standard, tokens, at(ms)).map(|rates| rates.input().as_pico());
-        assert_eq!(input(100, 999), Some(10));
-        assert_eq!(input(101, 999), Some(20));
-        assert_eq!(input(101, 1_000), Some(5));
-        assert!(rates(&cells, Lane::Flex, 1, at(0)).is_none());
-    }
-
-    #[test]
     fn setting_a_lane_again_replaces_it() {
         let twice = Price::per_mtok("1", "2").unwrap().with_cache_read("0.5").unwrap();
-        assert_eq!(twice.cells().len(), 1);
-        assert_eq!(twice.cells()[0].rates.cache_read().as_pico(), 500_000);
+        assert_eq!(twice.cells.len(), 1);
+        assert_eq!(twice.cells[0].rates.cache_read().as_pico(), 500_000);
     }
 }

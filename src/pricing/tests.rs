@@ -1,3 +1,5 @@
+mod beyond_text;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -238,7 +240,7 @@ fn the_revision_tells_editions_apart() {
 
 #[test]
 fn the_built_in_table_is_sorted_so_that_every_model_is_found() {
-    assert!(builtin::MODELS.is_sorted_by(|(a, _), (b, _)| a < b));
+    assert!(builtin::MODELS.is_sorted_by(|(a, _), (b, _)| (a.len(), a) < (b.len(), b)));
     assert!(builtin::MODELS.len() >= 116);
 }
 
@@ -267,6 +269,43 @@ fn the_worst_case_takes_the_dearest_band_that_can_be_reached() {
     assert_eq!(worst("gpt-5.6-sol", 1_000_000 / 4, 0), "1.25");
     assert_eq!(worst("gpt-5.4", 272_001, 1), "1.3600275");
     assert_eq!(worst("gpt-audio", 1, 1), "0.000096");
+    // It searches before each answer, for 0.01 or 0.025.
+    assert_eq!(worst("gpt-4o-mini-search-preview", 0, 0), "0.025");
+}
+
+#[test]
+fn a_cost_says_whether_two_sources_confirm_the_rates_it_used() {
+    let source = |model: &str, lane, usage| {
+        let quote = PriceBook::builtin().quote(&model.into(), lane, &usage, NOW);
+        assert_eq!(quote.cost, cost(model, lane, usage));
+        quote.source
+    };
+    let confirmed = Some(PriceSource::Confirmed);
+    let single = Some(PriceSource::SingleSource);
+    assert_eq!(source("gpt-4o", Lane::Standard, usage(9, 3, 0, 1)), confirmed);
+    // What is cached inside a batch is not documented; the rest of the row is.
+    assert_eq!(source("gpt-4.1", Lane::Batch, usage(9, 0, 0, 1)), confirmed);
+    assert_eq!(source("gpt-4.1", Lane::Batch, usage(9, 1, 0, 1)), single);
+    assert_eq!(
+        source("ft:gpt-4.1:acme::x", Lane::Standard, usage(9, 0, 0, 1)),
+        single
+    );
+    // No source has a price of cache writes here: the input rate is booked.
+    assert_eq!(source("gpt-4o", Lane::Standard, usage(9, 0, 1, 0)), single);
+    assert_eq!(source("gpt-4o-turbo", Lane::Standard, usage(9, 0, 0, 0)), None);
+}
+
+#[test]
+fn a_price_of_your_own_is_your_own() {
+    let book = PriceBook::builtin()
+        .with_price("mine", Price::per_mtok("1", "2").unwrap())
+        .with_alias("prod", "gpt-4o");
+    let source = |model: &str| {
+        book.quote(&model.into(), Lane::Standard, &usage(9, 1, 1, 1), NOW)
+            .source
+    };
+    assert_eq!(source("mine"), Some(PriceSource::Own));
+    assert_eq!(source("prod"), Some(PriceSource::SingleSource));
 }
 
 fn any_usage() -> impl Strategy<Value = Usage> {
@@ -279,6 +318,8 @@ fn any_priced() -> impl Strategy<Value = (&'static str, Lane)> {
         .iter()
         .flat_map(|(id, _)| Lane::ALL.map(|lane| (*id, lane)))
         .filter(|(id, lane)| PriceBook::builtin().rates(&(*id).into(), *lane, 0, NOW).is_ok())
+        // A search of its own before each answer is no sum of counts.
+        .filter(|(id, _)| !id.contains("-search-"))
         .collect();
     prop::sample::select(all)
 }

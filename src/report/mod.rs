@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::ledger::{CostLedger, Dimension, Filter, LedgerError, Query, Summary, Totals};
+use crate::money::UsdSum;
 
 /// Spend and savings by feature, model, lane and day, from any ledger.
 ///
@@ -127,6 +128,12 @@ impl Report {
                 total.cost,
                 known.unpriced + known.unbounded
             )),
+        }
+        if known.single_source > UsdSum::ZERO {
+            caveats.push(format!(
+                "Of the known cost, {} USD rest on prices that only one source knows.",
+                known.single_source
+            ));
         }
         caveats.push(format!(
             "Baseline and savings cover {} of {} calls: those with an exact cost and a baseline.",

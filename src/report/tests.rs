@@ -6,7 +6,7 @@ use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
 use crate::ledger::{Baseline, InMemoryLedger, LedgerEntry};
 use crate::money::Usd;
-use crate::pricing::{Cost, PartialReason, UnpricedReason};
+use crate::pricing::{Cost, PartialReason, PriceSource, UnpricedReason};
 use crate::usage::Usage;
 
 fn entry(feature: Option<&str>, cost: Cost) -> LedgerEntry {
@@ -165,4 +165,22 @@ async fn what_the_ledger_pushed_out_is_told() {
     }
     let text = Report::of(&ledger).await.unwrap().to_text();
     assert!(text.contains("Left out: 1 older calls for 0.001 USD"), "{text}");
+}
+
+#[tokio::test]
+async fn spend_at_prices_of_one_source_is_told() {
+    let usd = |text: &str| text.parse::<Usd>().unwrap();
+    let of = |cost, source| {
+        let mut entry = entry(None, Cost::Priced(usd(cost)));
+        entry.price_source = Some(source);
+        entry
+    };
+    let confirmed = of("0.5", PriceSource::Confirmed);
+    let own = of("0.25", PriceSource::Own);
+    let without = report(vec![confirmed.clone(), own.clone()]).await;
+    assert!(!without.to_text().contains("one source"));
+    let line = "Of the known cost, 0.0005 USD rest on prices that only one source knows.";
+    let with = report(vec![confirmed, own, of("0.0005", PriceSource::SingleSource)]).await;
+    assert!(with.to_text().contains(line), "{}", with.to_text());
+    assert!(with.to_html().contains(line));
 }

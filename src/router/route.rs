@@ -54,6 +54,8 @@ impl Route {
     }
 
     /// Adds a model to ask if the ones before could not be reached or were busy, before any byte was handed on.
+    ///
+    /// A call that rides a batch has no fallbacks.
     pub fn with_fallback(mut self, model: impl Into<ModelId>) -> Self {
         self.fallbacks.push(model.into());
         self

@@ -8,6 +8,9 @@ use super::{Route, RouteError, RouteRequest, Router};
 
 /// Makes a router of a closure. For one that awaits or fails, implement [`Router`].
 ///
+/// The closure runs on the thread that makes the call, and must not block: the time limit on routers ends only what
+/// awaits.
+///
 /// # Examples
 /// ```
 /// use thrifty::router::{Route, router_fn};

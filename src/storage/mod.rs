@@ -5,8 +5,12 @@
 //! can share a directory without a lock on every line.
 
 mod disk;
+#[cfg(test)]
+mod faulty_disk;
 #[cfg(fuzzing)]
 mod fuzzing;
+#[cfg(test)]
+mod memory_disk;
 mod recovery;
 mod segment;
 mod writer;
@@ -14,13 +18,15 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use disk::{Disk, DiskFile, Lock, StdDisk};
 #[cfg(test)]
-pub(crate) use disk::FaultyDisk;
-pub(crate) use disk::{Disk, DiskFile, StdDisk};
+pub(crate) use faulty_disk::FaultyDisk;
 #[cfg(fuzzing)]
 pub use fuzzing::segment_lines;
-pub(crate) use recovery::{State, recover};
-pub(crate) use segment::{Format, LineReader, Next};
+#[cfg(test)]
+pub(crate) use memory_disk::MemoryDisk;
+pub(crate) use recovery::{Damage, State, recover};
+pub(crate) use segment::{Format, LineReader, Next, Position, content, seal};
 pub(crate) use writer::SegmentWriter;
 
 /// What can be wrong with segments. Each family turns it into its own error.

@@ -1,22 +1,35 @@
 //! Makes a segment whole again after its writer is gone.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use crate::storage::disk::Disk;
+use crate::storage::disk::{Disk, Lock};
 use crate::storage::segment::{Format, LineReader, Next};
 use crate::storage::writer::lock_path;
 use crate::storage::{StorageError, io_error};
 
 /// How a segment was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum State {
     /// It is being written by someone else, and was left alone.
     Live,
-    /// It is whole, and has this many lines after its header.
-    Whole { lines: u64 },
-    /// Its end was torn and has been cut off; this many lines are left.
-    Cut { lines: u64, tail: TornTail },
+    /// Nothing is left of it.
+    Gone { tail: Option<TornTail> },
+    /// It is whole, now that its end was cut off if that was torn.
+    Whole {
+        /// Lines after the header, damaged ones included.
+        lines: u64,
+        tail: Option<TornTail>,
+        /// Nobody else can take it for abandoned while this is held.
+        lock: Lock,
+    },
+}
+
+/// What to do about a damaged line inside a segment, which no crash can leave behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Damage {
+    Refuse,
+    PassOver,
 }
 
 /// What was cut off the end of a segment.
@@ -26,7 +39,7 @@ pub(crate) struct TornTail {
     pub(crate) kept_in: PathBuf,
 }
 
-/// Checks a segment and, if its end is torn, moves that end to `quarantine`. A damaged line inside is an error.
+/// Checks a segment and, if its end is torn, moves that end to `quarantine`.
 ///
 /// The end is torn if no whole line comes after the damage: what a killed process or a loss of power leaves behind.
 pub(crate) fn recover(
@@ -34,19 +47,20 @@ pub(crate) fn recover(
     segment: &Path,
     quarantine: &Path,
     format: Format,
+    damage: Damage,
 ) -> Result<State, StorageError> {
     let lock_path = lock_path(segment);
-    let Some(_lock) = disk.try_lock(&lock_path).map_err(io_error("lock", &lock_path))? else {
+    let Some(lock) = disk.try_lock(&lock_path).map_err(io_error("lock", &lock_path))? else {
         return Ok(State::Live);
     };
-    let input = match disk.read(segment) {
+    let input = match disk.read(segment, 0) {
         // Who had the lock before found it empty, and removed it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Whole { lines: 0 }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Gone { tail: None }),
         opened => opened.map_err(io_error("open", segment))?,
     };
     let mut reader = LineReader::new(BufReader::with_capacity(64 << 10, input));
     loop {
-        let (first, lines) = (reader.lines() == 0, reader.lines());
+        let (first, lines) = (reader.position().lines == 0, reader.position().lines);
         let why = match reader.next().map_err(io_error("read", segment))? {
             Next::Line(line) => {
                 if first {
@@ -55,7 +69,13 @@ pub(crate) fn recover(
                 continue;
             }
             Next::End if first => "it is empty",
-            Next::End => return Ok(State::Whole { lines: lines - 1 }),
+            Next::End => {
+                return Ok(State::Whole {
+                    lines: lines - 1,
+                    tail: None,
+                    lock,
+                });
+            }
             Next::Torn(header) if first && !format.may_begin(header) => {
                 return Err(StorageError::Foreign {
                     path: segment.to_owned(),
@@ -69,17 +89,22 @@ pub(crate) fn recover(
         if first && why != "it is empty" && why != "it is torn" {
             format.check_header(segment, reader.line())?;
         }
-        let valid = reader.bytes();
+        let valid = reader.position().bytes;
         if reader.whole_line_follows().map_err(io_error("read", segment))? {
+            if damage == Damage::PassOver {
+                continue;
+            }
             return Err(StorageError::BadLine {
                 path: segment.to_owned(),
                 line: lines + 1,
                 why,
             });
         }
-        let tail = cut(disk, segment, valid, quarantine)?;
-        let lines = lines.saturating_sub(1);
-        return Ok(State::Cut { lines, tail });
+        let tail = Some(cut(disk, segment, valid, quarantine)?);
+        return Ok(match lines.checked_sub(1) {
+            None => State::Gone { tail },
+            Some(lines) => State::Whole { lines, tail, lock },
+        });
     }
 }
 
@@ -92,8 +117,7 @@ fn cut(disk: &dyn Disk, segment: &Path, valid: u64, quarantine: &Path) -> Result
     // One that is there already is from an attempt that ended before the cut: the segment still has it all.
     let _ = disk.remove(&kept_in);
     let kept = disk.create(&kept_in).map_err(io_error("create", &kept_in))?;
-    let mut input = disk.read(segment).map_err(io_error("open", segment))?;
-    io::copy(&mut input.by_ref().take(valid), &mut io::sink()).map_err(io_error("read", segment))?;
+    let mut input = disk.read(segment, valid).map_err(io_error("open", segment))?;
     let (mut bytes, mut chunk) = (0, vec![0; 64 << 10]);
     loop {
         let read = input.read(&mut chunk).map_err(io_error("read", segment))?;

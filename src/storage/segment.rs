@@ -95,6 +95,30 @@ fn chains_after(line: &[u8], chain: u32) -> Option<[u32; 2]> {
     Some([said.unwrap_or(should), should])
 }
 
+/// Returns what a line says, as the JSON object that was sealed, but for its closing brace.
+pub(crate) fn content(line: &[u8]) -> &[u8] {
+    line.split_at_checked(line.len().saturating_sub(SUFFIX))
+        .map_or(line, |(body, _)| body)
+}
+
+/// How far a segment was read, in whole lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Lines, the header and damaged ones included.
+    pub(crate) lines: u64,
+    pub(crate) bytes: u64,
+    /// What the next line can follow; two values only after a damaged line.
+    chains: [u32; 2],
+}
+
+impl Position {
+    /// Returns the checksum of the last line.
+    pub(crate) const fn chain(&self) -> u32 {
+        let [chain, _] = self.chains;
+        chain
+    }
+}
+
 /// What comes next in a segment.
 #[derive(Debug)]
 pub(crate) enum Next<'a> {
@@ -112,31 +136,27 @@ pub(crate) enum Next<'a> {
 #[derive(Debug)]
 pub(crate) struct LineReader<R> {
     input: R,
-    chain: u32,
-    lines: u64,
-    bytes: u64,
+    at: Position,
     line: Vec<u8>,
 }
 
 impl<R: BufRead> LineReader<R> {
     pub(crate) fn new(input: R) -> Self {
+        Self::resume(input, Position::default())
+    }
+
+    /// Goes on where another reader of the same segment was; the input begins there.
+    pub(crate) const fn resume(input: R, at: Position) -> Self {
         Self {
             input,
-            chain: 0,
-            lines: 0,
-            bytes: 0,
+            at,
             line: Vec::new(),
         }
     }
 
-    /// Returns how many whole lines were read.
-    pub(crate) const fn lines(&self) -> u64 {
-        self.lines
-    }
-
-    /// Returns how many bytes the whole lines have.
-    pub(crate) const fn bytes(&self) -> u64 {
-        self.bytes
+    /// Returns how far it has read.
+    pub(crate) const fn position(&self) -> Position {
+        self.at
     }
 
     /// Returns the line that was read last, whole or not, without its line break.
@@ -144,7 +164,8 @@ impl<R: BufRead> LineReader<R> {
         self.line.strip_suffix(b"\n").unwrap_or(&self.line)
     }
 
-    /// Reads the next line. After anything but a line, there is no more to read.
+    /// Reads the next line. After anything but a line there is no more to read, unless a damaged one is
+    /// [skipped](Self::skip).
     pub(crate) fn next(&mut self) -> io::Result<Next<'_>> {
         if self.read_line()? == 0 {
             return Ok(Next::End);
@@ -157,29 +178,37 @@ impl<R: BufRead> LineReader<R> {
                 Next::Torn(&self.line)
             });
         };
-        let Some(chain) = verify(line, self.chain) else {
+        let Some(chain) = self.at.chains.iter().find_map(|chain| verify(line, *chain)) else {
             return Ok(Next::Bad("its checksum does not match"));
         };
-        self.chain = chain;
-        self.lines += 1;
-        self.bytes += self.line.len() as u64;
+        self.at = Position {
+            lines: self.at.lines + 1,
+            bytes: self.at.bytes + self.line.len() as u64,
+            chains: [chain; 2],
+        };
         Ok(Next::Line(line))
+    }
+
+    /// Passes over the damaged line that was read last, so that the next one can follow it.
+    pub(crate) fn skip(&mut self) {
+        let chains = chains_after(self.line(), self.at.chain()).unwrap_or(self.at.chains);
+        self.at = Position {
+            lines: self.at.lines + 1,
+            bytes: self.at.bytes + self.line.len() as u64,
+            chains,
+        };
     }
 
     /// After a damaged line: whether a line that is whole comes later, so that the damage is not just a torn end.
     pub(crate) fn whole_line_follows(&mut self) -> io::Result<bool> {
-        let mut chains = chains_after(self.line(), self.chain).unwrap_or([self.chain; 2]);
-        while self.read_line()? != 0 {
-            let Some(line) = self.line.strip_suffix(b"\n") else {
-                return Ok(false);
-            };
-            if chains.iter().any(|chain| verify(line, *chain).is_some()) {
-                return Ok(true);
+        loop {
+            self.skip();
+            match self.next()? {
+                Next::Line(_) => return Ok(true),
+                Next::End | Next::Torn(_) => return Ok(false),
+                Next::Bad(_) => {}
             }
-            let [last, _] = chains;
-            chains = chains_after(line, last).unwrap_or(chains);
         }
-        Ok(false)
     }
 
     fn read_line(&mut self) -> io::Result<usize> {
@@ -210,8 +239,8 @@ mod tests {
         loop {
             match reader.next().unwrap() {
                 Next::Line(_) => {}
-                Next::End => return (reader.lines(), true),
-                Next::Torn(_) | Next::Bad(_) => return (reader.lines(), false),
+                Next::End => return (reader.position().lines, true),
+                Next::Torn(_) | Next::Bad(_) => return (reader.position().lines, false),
             }
         }
     }
@@ -247,6 +276,43 @@ mod tests {
         assert_eq!(whole_lines(&swapped), (1, false));
         let repeated = [lines[0], lines[1], lines[1]].concat();
         assert_eq!(whole_lines(&repeated), (2, false));
+    }
+
+    #[test]
+    fn reading_goes_on_after_a_damaged_line_and_where_another_reader_was() {
+        let good = segment(&LINES);
+        let second = memchr::memchr(b'\n', &good).unwrap() + 1;
+        for bit in second * 8..(second + 20) * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let mut reader = LineReader::new(&bad[..]);
+            let mut whole = Vec::new();
+            loop {
+                match reader.next().unwrap() {
+                    Next::Line(line) => whole.push(content(line).to_vec()),
+                    Next::Bad(_) => reader.skip(),
+                    Next::End => break,
+                    Next::Torn(torn) => panic!("{torn:?}"),
+                }
+            }
+            let damage = bad.len() - second;
+            assert!(
+                damage > 0 && whole.len() >= 3,
+                "bit {bit}: only the damaged line is lost"
+            );
+            assert_eq!(whole.last().unwrap(), br#"{"d":[]"#);
+        }
+        for first in 0..=4 {
+            let mut reader = LineReader::new(&good[..]);
+            for _ in 0..first {
+                assert!(matches!(reader.next().unwrap(), Next::Line(_)));
+            }
+            let at = reader.position();
+            let rest = &good[usize::try_from(at.bytes).unwrap()..];
+            let mut reader = LineReader::resume(rest, at);
+            while matches!(reader.next().unwrap(), Next::Line(_)) {}
+            assert_eq!(reader.position().lines, 4);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(crate) struct SegmentWriter {
     file: Arc<dyn DiskFile>,
     chain: u32,
     bytes: u64,
+    synced: u64,
     broken: bool,
     _lock: Lock,
 }
@@ -58,6 +59,7 @@ impl SegmentWriter {
                 file,
                 chain: 0,
                 bytes: 0,
+                synced: 0,
                 broken: false,
                 _lock: lock,
             };
@@ -110,5 +112,27 @@ impl SegmentWriter {
     /// Returns the file, to sync it without holding up the next line.
     pub(crate) fn file(&self) -> Arc<dyn DiskFile> {
         Arc::clone(&self.file)
+    }
+
+    /// Notes that so many bytes survive a loss of power.
+    pub(crate) const fn set_synced(&mut self, bytes: u64) {
+        self.synced = bytes;
+    }
+
+    /// Whether all lines survive a loss of power.
+    pub(crate) const fn is_synced(&self) -> bool {
+        self.synced == self.bytes
+    }
+
+    /// Gives up the lines that were not synced: their entries are elsewhere now.
+    pub(crate) fn abandon(self) -> Result<(), StorageError> {
+        if self.synced == 0 {
+            return self
+                .disk
+                .remove(&self.path)
+                .map_err(io_error("remove", &self.path));
+        }
+        let cut = self.disk.cut(&self.path, self.synced);
+        cut.map_err(io_error("cut", &self.path))
     }
 }

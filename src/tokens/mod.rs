@@ -151,12 +151,22 @@ impl TokenCounter {
     /// `u64::MAX` says that there is none. It holds for vocabularies that make no more than one token of a byte, as all
     /// of OpenAI's do.
     pub fn bounds(&self, endpoint: &Endpoint, view: &RequestView<'_>) -> (u64, u64) {
-        if let Some(bounds) = bounds::by_bytes(endpoint, view) {
-            return bounds;
-        }
-        let model = view.model_name().unwrap_or_default();
-        let mut meter = Meter::bounding(Facts::of(&model));
-        let _ = Walk::new(&self.images, &model, &mut meter).request(endpoint, view);
+        self.bounds_for_all(endpoint, view).unwrap_or_else(|| {
+            let model = view.model_name().unwrap_or_default();
+            self.bounds_for(&model, endpoint, view)
+        })
+    }
+
+    /// Returns bounds that hold for every model; `None` if models count a part of the input differently.
+    pub(crate) fn bounds_for_all(&self, endpoint: &Endpoint, view: &RequestView<'_>) -> Option<(u64, u64)> {
+        let _ = self;
+        bounds::by_bytes(endpoint, view)
+    }
+
+    /// Returns the bounds as if the request named this model.
+    pub(crate) fn bounds_for(&self, model: &str, endpoint: &Endpoint, view: &RequestView<'_>) -> (u64, u64) {
+        let mut meter = Meter::bounding(Facts::of(model));
+        let _ = Walk::new(&self.images, model, &mut meter).request(endpoint, view);
         (meter.sum().low, meter.sum().high)
     }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use memchr::memchr2;
 
 /// Goes through the members of an object: see [`Rest::members`]. `None` also if more than the object is there.
-pub(super) fn members<'a>(
+pub(crate) fn members<'a>(
     json: &'a [u8],
     each: impl FnMut(&'a [u8], &mut Rest<'a>) -> Option<()>,
 ) -> Option<()> {
@@ -23,7 +23,7 @@ pub(super) fn once<'a>(member: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option
 }
 
 /// Returns the text of a JSON string, without a copy unless it holds escapes; `None` for any other value.
-pub(super) fn text(value: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn text(value: &[u8]) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr::memchr(b'\\', inner).is_none() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
@@ -33,7 +33,7 @@ pub(super) fn text(value: &[u8]) -> Option<Cow<'_, str>> {
 
 /// What has not been read yet.
 #[derive(Clone, Copy)]
-pub(super) struct Rest<'a>(pub(super) &'a [u8]);
+pub(crate) struct Rest<'a>(pub(super) &'a [u8]);
 
 impl<'a> Rest<'a> {
     /// Goes through the own members of an object that is next: each name as it stands between its quotes, and what
@@ -58,8 +58,24 @@ impl<'a> Rest<'a> {
         }
     }
 
+    /// Goes through the items of an array that is next; `None` if there is none, if it does not end, or as soon as
+    /// `each` says so.
+    pub(super) fn items(&mut self, mut each: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.token(b'[')?;
+        if self.peek()? == b']' {
+            return self.token(b']');
+        }
+        loop {
+            each(self)?;
+            if self.peek()? != b',' {
+                return self.token(b']');
+            }
+            self.token(b',')?;
+        }
+    }
+
     /// Takes a value as it stands. What is nested in it is skipped by its brackets and strings.
-    pub(super) fn value(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn value(&mut self) -> Option<&'a [u8]> {
         let length = match self.peek()? {
             b'"' => string_length(self.0)?,
             b'{' | b'[' => nested_length(self.0)?,

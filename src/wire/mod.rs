@@ -8,6 +8,9 @@ mod members;
 mod request;
 mod response;
 mod stream;
+mod tools;
+
+pub(crate) use members::{members, text};
 
 pub use batch::{BatchErrors, BatchLine, BatchView, FileView, LineError, LineOutcome, Page, RequestCounts};
 pub use request::{Edit, RequestView, UnreadableBody, splice};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -192,6 +193,17 @@ impl<'a> RequestView<'a> {
         .into_iter()
         .flatten()
         .find_map(super::count)
+    }
+
+    /// Whether a part of the input is to be kept in the provider's prompt cache for 12 hours.
+    ///
+    /// A text that is nothing but `12h` may look so.
+    pub fn caches_for_12h(&self) -> bool {
+        let parts = [self.messages, self.input, self.tools];
+        parts.into_iter().flatten().any(|json| {
+            let has = |text: &[u8]| memmem::find(json.get().as_bytes(), text).is_some();
+            has(b"\"prompt_cache_breakpoint\"") && has(b"\"12h\"")
+        })
     }
 
     /// Returns how many choices are asked for: 1 unless said otherwise.

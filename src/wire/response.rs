@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::members::{Rest, members, once, text};
+use super::tools::tool_calls;
 use crate::lane::Lane;
 use crate::usage::{Usage, UsageError};
 
@@ -17,6 +18,9 @@ pub struct ResponseView<'a> {
     pub(super) kind: Option<&'a [u8]>,
     pub(super) response: Option<&'a [u8]>,
     pub(super) choices: Option<&'a [u8]>,
+    output: Option<&'a [u8]>,
+    tool_usage: Option<&'a [u8]>,
+    tools: Option<&'a [u8]>,
 }
 
 impl<'a> ResponseView<'a> {
@@ -35,6 +39,9 @@ impl<'a> ResponseView<'a> {
                 b"type" => &mut view.kind,
                 b"response" => &mut view.response,
                 b"choices" => &mut view.choices,
+                b"output" => &mut view.output,
+                b"tool_usage" => &mut view.tool_usage,
+                b"tools" => &mut view.tools,
                 _ => return rest.value().map(drop),
             };
             once(member, rest.value()?)
@@ -59,17 +66,27 @@ impl<'a> ResponseView<'a> {
 
     /// Returns the lane that answered: `Ok(None)` if no tier is named, `Err` with the name of one that is unknown.
     ///
+    /// `auto` names none: it is what was asked for, in the events of a stream before the last one.
+    ///
     /// # Errors
     /// The name of a tier that this crate does not know.
     pub fn lane(&self) -> Result<Option<Lane>, Cow<'a, str>> {
         self.service_tier_name()
+            .filter(|tier| tier != "auto")
             .map(|tier| Lane::from_service_tier(&tier).ok_or(tier))
             .transpose()
     }
 
-    /// Returns the token counts.
+    /// Returns the token counts, and how often the provider ran its own tools.
     pub fn usage(&self) -> UsageReading {
-        self.usage.unwrap_or(UsageReading::Missing)
+        let mut reading = self.usage.unwrap_or(UsageReading::Missing);
+        if let UsageReading::Read(usage)
+        | UsageReading::Inconsistent(usage, _)
+        | UsageReading::WrongTotal(usage, _) = &mut reading
+        {
+            usage.tool_calls = tool_calls(self.output, self.tool_usage, self.tools);
+        }
+        reading
     }
 
     /// Whether an error is reported that is not `null`.
@@ -79,7 +96,7 @@ impl<'a> ResponseView<'a> {
 
     /// Whether token counts are there, right or wrong.
     pub(super) fn has_usage(&self) -> bool {
-        self.usage() != UsageReading::Missing
+        self.usage.is_some_and(|usage| usage != UsageReading::Missing)
     }
 }
 
@@ -95,6 +112,8 @@ pub enum UsageReading {
     Unreadable,
     /// They contradict each other; kept as they are.
     Inconsistent(Usage, UsageError),
+    /// Their total is not the sum of input and output; kept as they are.
+    WrongTotal(Usage, u64),
 }
 
 /// Reads a `usage` object of chat completions, responses or embeddings.
@@ -128,6 +147,9 @@ struct Counts {
     audio_input: Option<u64>,
     reasoning: Option<u64>,
     audio_output: Option<u64>,
+    cache_write_12h: Option<u64>,
+    image_input: Option<u64>,
+    image_output: Option<u64>,
 }
 
 impl Counts {
@@ -141,13 +163,16 @@ impl Counts {
             b"prompt_tokens_details" | b"input_tokens_details" => details(rest, |name, rest| match name {
                 b"cached_tokens" => set(&mut counts.cache_read, rest),
                 b"cache_write_tokens" => set(&mut counts.cache_write, rest),
+                b"cache_write_12h_tokens" => set(&mut counts.cache_write_12h, rest),
                 b"audio_tokens" => set(&mut counts.audio_input, rest),
+                b"image_tokens" => set(&mut counts.image_input, rest),
                 _ => rest.value().map(drop),
             }),
             b"completion_tokens_details" | b"output_tokens_details" => {
                 details(rest, |name, rest| match name {
                     b"reasoning_tokens" => set(&mut counts.reasoning, rest),
                     b"audio_tokens" => set(&mut counts.audio_output, rest),
+                    b"image_tokens" => set(&mut counts.image_output, rest),
                     _ => rest.value().map(drop),
                 })
             }
@@ -172,8 +197,16 @@ impl Counts {
         usage.audio_input_tokens = self.audio_input.unwrap_or(0);
         usage.reasoning_tokens = self.reasoning.unwrap_or(0);
         usage.audio_output_tokens = self.audio_output.unwrap_or(0);
+        usage.cache_write_12h_tokens = self.cache_write_12h.unwrap_or(0);
+        usage.image_input_tokens = self.image_input.unwrap_or(0);
+        usage.image_output_tokens = self.image_output.unwrap_or(0);
         match usage.meters() {
-            Ok(_) => UsageReading::Read(usage),
+            Ok(_) => match self.total {
+                Some(total) if total != input.saturating_add(output) => {
+                    UsageReading::WrongTotal(usage, total)
+                }
+                _ => UsageReading::Read(usage),
+            },
             Err(error) => UsageReading::Inconsistent(usage, error),
         }
     }
@@ -197,7 +230,7 @@ fn set(count: &mut Option<u64>, rest: &mut Rest<'_>) -> Option<()> {
 /// A token count on the wire: servers send integers and integral floats.
 ///
 /// No call has a trillion tokens; such a count is a fault, and would overflow a price.
-fn token_count(value: &[u8]) -> Option<u64> {
+pub(super) fn token_count(value: &[u8]) -> Option<u64> {
     const MOST: u64 = 1_000_000_000_000;
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     let point = value.iter().position(|byte| *byte == b'.').unwrap_or(value.len());
@@ -297,6 +330,17 @@ mod tests {
     }
 
     #[test]
+    fn special_kinds_of_tokens_are_read() {
+        let json = r#"{"prompt_tokens":100,"completion_tokens":20,"prompt_tokens_details":{"cache_write_tokens":50,
+            "cache_write_12h_tokens":30,"image_tokens":20},"completion_tokens_details":{"image_tokens":7}}"#;
+        let UsageReading::Read(usage) = usage(json) else {
+            panic!("{:?}", usage(json))
+        };
+        assert_eq!((usage.cache_write_tokens, usage.cache_write_12h_tokens), (50, 30));
+        assert_eq!((usage.image_input_tokens, usage.image_output_tokens), (20, 7));
+    }
+
+    #[test]
     fn nonsense_is_unreadable_and_never_zero() {
         for json in [
             "{}",
@@ -321,6 +365,14 @@ mod tests {
         let json =
             r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":11}}"#;
         assert!(matches!(usage(json), UsageReading::Inconsistent(usage, _) if usage.cache_read_tokens == 11));
+    }
+
+    #[test]
+    fn a_total_that_is_not_the_sum_is_said() {
+        let json = r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":1000}"#;
+        assert_eq!(usage(json), UsageReading::WrongTotal(Usage::new(10, 5), 1000));
+        let json = r#"{"prompt_tokens":10,"completion_tokens":5}"#;
+        assert_eq!(usage(json), UsageReading::Read(Usage::new(10, 5)));
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub struct StreamFacts {
 pub struct SseReader {
     /// The beginning of an event whose end has not come yet.
     tail: Vec<u8>,
+    /// Where the last line of the tail begins.
+    line: usize,
+    /// How much of the tail was searched for the end of that line.
+    searched: usize,
     hides_usage: bool,
     facts: StreamFacts,
 }
@@ -71,6 +75,8 @@ impl SseReader {
         };
         Self {
             tail: Vec::new(),
+            line: 0,
+            searched: 0,
             hides_usage: false,
             facts,
         }
@@ -97,7 +103,9 @@ impl SseReader {
             self.tail.extend_from_slice(&chunk);
             let done = self.read_events(|_| ());
             self.tail.drain(..done);
-            self.bound_tail();
+            if self.tail.len() > MAX_EVENT {
+                self.take_tail();
+            }
             return chunk;
         }
         if self.tail.is_empty() {
@@ -107,11 +115,14 @@ impl SseReader {
         }
         let mut hidden = Vec::new();
         let done = self.read_events(|event| hidden.push(event));
+        if done == 0 && self.tail.len() <= MAX_EVENT {
+            return Bytes::new();
+        }
         let rest = self.tail.split_off(done);
         let events = std::mem::replace(&mut self.tail, rest);
         if self.tail.len() > MAX_EVENT {
             let mut all = events;
-            all.append(&mut self.tail);
+            all.append(&mut self.take_tail());
             return all.into();
         }
         let events = Bytes::from(events);
@@ -130,7 +141,7 @@ impl SseReader {
 
     /// Says that the stream has ended, and returns what was held back.
     pub fn finish(&mut self) -> Bytes {
-        let tail = std::mem::take(&mut self.tail);
+        let tail = self.take_tail();
         let hide = !tail.is_empty() && self.read_event(&tail);
         if self.hides_usage && !hide {
             tail.into()
@@ -147,17 +158,18 @@ impl SseReader {
             && memmem::find(events, b"\"error\"").is_none()
     }
 
-    /// Reads all whole events in the tail, names those to hide, and returns where the last one ends.
+    /// Reads all whole events in the tail, names those to hide, and returns where the last one ends. What comes before
+    /// is to be taken off the tail.
     fn read_events(&mut self, mut hide: impl FnMut(std::ops::Range<usize>)) -> usize {
         let tail = std::mem::take(&mut self.tail);
-        let (mut start, mut line) = (0, 0);
+        let (mut start, mut line, mut from) = (0, self.line, self.searched);
         while let Some(end) = tail
-            .get(line..)
+            .get(from..)
             .and_then(|rest| memchr::memchr(b'\n', rest))
-            .map(|at| line + at)
+            .map(|at| from + at)
         {
             let text = tail.get(line..end).unwrap_or_default();
-            line = end + 1;
+            (line, from) = (end + 1, end + 1);
             if text.is_empty() || text == b"\r" {
                 if self.read_event(tail.get(start..line).unwrap_or_default()) {
                     hide(start..line);
@@ -165,8 +177,15 @@ impl SseReader {
                 start = line;
             }
         }
+        (self.line, self.searched) = (line - start, tail.len() - start);
         self.tail = tail;
         start
+    }
+
+    /// Takes the tail, and begins anew.
+    fn take_tail(&mut self) -> Vec<u8> {
+        (self.line, self.searched) = (0, 0);
+        std::mem::take(&mut self.tail)
     }
 
     /// Reads one event and returns whether it is to be hidden.
@@ -221,12 +240,6 @@ impl SseReader {
             inside.is_some_and(|inside| inside.starts_with(b"]"))
         });
         self.hides_usage && event.has_usage() && no_choices
-    }
-
-    fn bound_tail(&mut self) {
-        if self.tail.len() > MAX_EVENT {
-            self.tail.clear();
-        }
     }
 }
 
@@ -287,13 +300,49 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_go_through_unchanged(bytes in prop::collection::vec(any::<u8>(), 0..400), cut in 0_usize..400) {
-            let mut reader = SseReader::new();
-            let whole = Bytes::from(bytes.clone());
-            let mut shown = reader.feed(whole.slice(..cut.min(whole.len()))).to_vec();
-            shown.extend_from_slice(&reader.feed(whole.slice(cut.min(whole.len())..)));
+        fn any_bytes_but_a_usage_chunk_go_through_unchanged(
+            pieces in prop::collection::vec(prop::sample::select(PIECES), 0..60), hide in any::<bool>(),
+            cuts in prop::collection::vec(0_usize..40, 0..12),
+        ) {
+            let mut reader = if hide { SseReader::new().hiding_usage() } else { SseReader::new() };
+            let bytes = pieces.concat();
+            let mut rest = Bytes::from(bytes.clone());
+            let mut shown = Vec::new();
+            for cut in cuts {
+                let piece = rest.split_to(cut.min(rest.len()));
+                shown.extend_from_slice(&reader.feed(piece));
+            }
+            shown.extend_from_slice(&reader.feed(rest));
             shown.extend_from_slice(&reader.finish());
             prop_assert_eq!(shown, bytes);
+        }
+    }
+
+    /// What streams are made of, without a whole usage: a chunk that carries one is hidden.
+    const PIECES: &[&[u8]] = &[
+        b"data: ",
+        b"data:{\"model\":\"m\",\"choices\":[{}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\n",
+        b"data: {\"choices\":[],\"usage\":null}\n\n",
+        b"data: [DONE]\n\n",
+        b"event: x\n",
+        b": a comment\n\n",
+        b"\n",
+        b"\r\n",
+        b"{\"error\":1}",
+        b"\xff\x00",
+    ];
+
+    #[test]
+    fn an_event_in_crumbs_is_looked_through_once() {
+        let event = format!("data: {{\"model\":\"m\",\"x\":\"{}\"}}\n\n", "A".repeat(2 << 20));
+        for mut reader in [SseReader::new(), SseReader::new().hiding_usage()] {
+            let begun = tokio::time::Instant::now();
+            for crumb in event.as_bytes().chunks(32) {
+                reader.feed(Bytes::copy_from_slice(crumb));
+            }
+            assert_eq!(reader.facts().model, Some("m".into()));
+            // Looked through from its start at every crumb, it would take a minute.
+            assert!(begun.elapsed() < std::time::Duration::from_secs(5));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Wrong input and bad days: a clear error, or the answer with a row that says what is unknown.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_openai::error::OpenAIError;
@@ -10,6 +11,7 @@ use thrifty::router::{FixedRouter, TokenCountRouter};
 use thrifty::simulator::{Fault, Simulator};
 use thrifty::{Endpoint, ErrorKind, LlmClient, Usd};
 
+use super::bounds::short;
 use super::{chat, client_of, only_row, ours, rows, scripted};
 
 #[tokio::test(start_paused = true)]
@@ -229,4 +231,54 @@ async fn a_name_of_a_megabyte_makes_no_row_of_a_megabyte() {
     let row = only_row(&llm).await;
     let kept = row.requested_model.as_ref().unwrap().as_str();
     assert!(kept.len() <= 256 && name.starts_with(kept), "{}", kept.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_total_that_contradicts_its_parts_makes_no_exact_cost() {
+    for (total, known) in [(1_000, 30_000_000), (5, 0)] {
+        let body = format!(
+            r#"{{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o","choices":[],
+            "usage":{{"prompt_tokens":4,"completion_tokens":2,"total_tokens":{total}}}}}"#
+        );
+        let llm = LlmClient::builder(Simulator::new().client(), scripted([(200, &body)]))
+            .build()
+            .unwrap();
+        llm.chat().create(short("gpt-4o")).await.unwrap();
+        let row = only_row(&llm).await;
+        assert_eq!(row.degradations, [Degradation::UsageUnreadable]);
+        let Cost::Partial {
+            known: told,
+            at_most: Some(most),
+            why: PartialReason::InconsistentUsage,
+        } = row.cost
+        else {
+            panic!("{:?}", row.cost);
+        };
+        assert_eq!(told, Usd::from_pico(known));
+        assert!(most >= Usd::from_pico(1_000 * 10_000_000));
+    }
+}
+
+#[test]
+fn a_large_body_is_read_off_the_async_threads() {
+    let threads = Arc::new(AtomicUsize::new(0));
+    let started = Arc::clone(&threads);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .on_thread_start(move || {
+            started.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    let answer = r#"{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o","choices":[],
+        "usage":{"prompt_tokens":4,"completion_tokens":2,"total_tokens":6}}"#;
+    for (words, expected) in [(1_000, 0), (100_000, 1)] {
+        let transport = scripted([(200, answer)]);
+        let llm = LlmClient::builder(Simulator::new().client(), transport)
+            .build()
+            .unwrap();
+        let request = chat("gpt-4o", &"word ".repeat(words));
+        runtime.block_on(llm.chat().create(request)).unwrap();
+        assert_eq!(threads.load(Ordering::Relaxed), expected, "{words} words");
+    }
 }

@@ -6,16 +6,17 @@ use std::time::Duration;
 use async_openai::Client;
 use async_openai::config::AzureConfig;
 use async_openai::error::OpenAIError;
+use async_openai::traits::RequestOptionsBuilder;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use thrifty::batch::BatchError;
 use thrifty::ledger::{Degradation, LedgerEntry, Role, Status};
 use thrifty::pricing::Cost;
 use thrifty::router::FixedRouter;
-use thrifty::simulator::{Charge, Fault, Simulator};
+use thrifty::simulator::{Charge, Fault, LineFault, Simulator};
 use thrifty::{ErrorKind, Lane, LlmClient, Transport, Usd};
 
-use super::{chat, client_of, only_row, ours, rows};
+use super::{chat, client_of, only_row, ours, rows, scripted};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -114,6 +115,49 @@ async fn a_routed_call_rides_with_its_routed_model_and_both_savings_are_told() {
         (lane, routing)
     );
     assert_eq!(row.cost, Cost::Priced(Usd::from_pico(lane)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_routed_model_that_its_batch_refuses_is_replaced_by_the_one_asked_for_at_once() {
+    for (models, fault) in [
+        (vec!["gpt-4o"], None),
+        (
+            vec!["gpt-4o", "gpt-4o-mini"],
+            Some(Fault::line(LineFault::Status(404))),
+        ),
+    ] {
+        let simulator = Simulator::builder().with_models(models).build();
+        let llm = client_of(&simulator)
+            .with_router(FixedRouter::new("gpt-4o-mini"))
+            .build()
+            .unwrap();
+        if let Some(fault) = fault {
+            simulator.inject(fault);
+        }
+        let tracked = llm.within(DAY).tracked();
+        let answer = tracked.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+        assert_eq!(answer.model, "gpt-4o-2024-08-06");
+        let rows = rows(&llm).await;
+        assert_eq!(tracked.receipt().await.unwrap().entries(), rows);
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| (row.role, row.lane, row.status, &*row.degradations))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (Role::Primary, Lane::Batch, Status::Failed, [].as_slice()),
+                (
+                    Role::Fallback,
+                    Lane::Standard,
+                    Status::Succeeded,
+                    [Degradation::RouteRefused].as_slice()
+                ),
+            ]
+        );
+        assert_eq!(rows[0].cost, Cost::Priced(Usd::ZERO));
+        assert_eq!(rows[1].sent_model, rows[1].requested_model);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,58 +342,6 @@ async fn a_deployment_url_has_no_batches_and_the_error_names_the_url_that_has() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_is_too_slow_is_overtaken_before_the_deadline_and_both_are_booked() {
-    let hours = |count: u64| Duration::from_secs(count * 3_600);
-    let simulator = Simulator::builder().with_batch_delay(hours(5)).build();
-    let llm = client_of(&simulator).build().unwrap();
-    let tracked = llm.within(hours(3)).tracked();
-    let begun = tokio::time::Instant::now();
-    let answer = tracked.chat().create(chat("gpt-4o", "hi")).await.unwrap();
-    assert!(answer.choices[0].message.content.is_some());
-    assert!(begun.elapsed() < hours(3), "{:?}", begun.elapsed());
-
-    tokio::time::sleep(hours(3)).await;
-    let rows = rows(&llm).await;
-    let told: Vec<_> = rows
-        .iter()
-        .map(|row| (row.role, row.lane, row.status, &*row.degradations))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            (
-                Role::Hedge,
-                Lane::Standard,
-                Status::Succeeded,
-                [Degradation::LaneChanged].as_slice()
-            ),
-            (
-                Role::Primary,
-                Lane::Batch,
-                Status::Succeeded,
-                [Degradation::Orphaned].as_slice()
-            ),
-        ]
-    );
-    assert_eq!(rows[0].op_id, rows[1].op_id);
-    let charged: i64 = simulator
-        .book()
-        .charges()
-        .iter()
-        .map(|charge| {
-            let pico = gpt_4o_in_a_batch(charge).as_pico();
-            if charge.lane == Lane::Batch {
-                pico
-            } else {
-                2 * pico
-            }
-        })
-        .sum();
-    let receipt = tracked.receipt().await.unwrap();
-    assert_eq!(receipt.cost(), Some(Usd::from_pico(charged).into()));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_creation_whose_answer_is_worthless_never_makes_a_second_batch() {
     for fault in [
         Fault::status(408).after_effect(),
@@ -400,4 +392,44 @@ async fn a_download_that_stalls_is_begun_again() {
     let downloads = downloads.iter().filter(|seen| seen.path.ends_with("/content"));
     assert!(downloads.count() >= 4);
     assert_eq!(simulator.book().charges().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_with_headers_a_query_or_a_path_of_its_own_goes_at_once() {
+    let simulator = Simulator::new();
+    let config = simulator.client().config().clone().with_org_id("org-1");
+    let llm = LlmClient::builder(
+        Client::with_config(config),
+        Transport::service(simulator.service()),
+    )
+    .build()
+    .unwrap();
+    let scope = llm.within(DAY);
+    let request = || chat("gpt-4o", "hi");
+    let with_header = scope.chat().header("x-trace", "7").unwrap();
+    with_header.create(request()).await.unwrap();
+    let with_query = scope.chat().query(&[("trace", "7")]).unwrap();
+    with_query.create(request()).await.unwrap();
+    for row in rows(&llm).await {
+        assert_at_once(&row, "it has headers or a URL of its own");
+    }
+    assert_eq!(posts(&simulator, "/v1/chat/completions"), 2);
+    // Those of the configuration are those of the batch too.
+    scope.chat().create(request()).await.unwrap();
+    assert_eq!(rows(&llm).await[2].lane, Lane::Batch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_url_names_the_model_what_has_no_batches_anyway_goes_at_once() {
+    let azure = AzureConfig::new()
+        .with_api_base("https://x.example")
+        .with_deployment_id("prod")
+        .with_api_version("1")
+        .with_api_key("k");
+    let transport = scripted([(200, r#"{"object":"list","data":[]}"#)]);
+    let llm = LlmClient::builder(Client::with_config(azure), transport)
+        .build()
+        .unwrap();
+    llm.within(DAY).models().list().await.unwrap();
+    assert_at_once(&*only_row(&llm).await, "its endpoint has no batches");
 }

@@ -8,10 +8,15 @@
 
 mod bad_days;
 mod batching;
+mod billed;
+mod bounds;
 mod calls;
 #[cfg(unix)]
 mod full_disk;
 mod ledger;
+mod lost;
+mod overtaken;
+mod prices;
 mod retry;
 mod routers;
 mod routing;
@@ -21,7 +26,7 @@ mod transport;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use async_openai::config::OpenAIConfig;
+use async_openai::config::{Config, OpenAIConfig};
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::chat::{
@@ -46,12 +51,12 @@ fn chat(model: &str, prompt: &str) -> CreateChatCompletionRequest {
 }
 
 /// All rows of the ledger, oldest first.
-async fn rows(llm: &LlmClient) -> Vec<Arc<LedgerEntry>> {
+async fn rows<C: Config>(llm: &LlmClient<C>) -> Vec<Arc<LedgerEntry>> {
     llm.ledger().scan(&Filter::default()).try_collect().await.unwrap()
 }
 
 /// The only row of the ledger.
-async fn only_row(llm: &LlmClient) -> Arc<LedgerEntry> {
+async fn only_row<C: Config>(llm: &LlmClient<C>) -> Arc<LedgerEntry> {
     let mut rows = rows(llm).await;
     assert_eq!(rows.len(), 1, "{rows:#?}");
     rows.remove(0)
@@ -66,9 +71,14 @@ fn scripted<const N: usize>(answers: [(u16, &str); N]) -> Transport {
         async move {
             request.build().await?;
             let (status, body) = answers.lock().unwrap().pop_front().unwrap();
+            let kind = if body.starts_with("event:") {
+                "text/event-stream"
+            } else {
+                "application/json"
+            };
             let response = http::Response::builder()
                 .status(status)
-                .header("content-type", "application/json");
+                .header("content-type", kind);
             Ok::<_, OpenAIError>(response.body(body).unwrap().into())
         }
     }))

@@ -3,9 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use async_openai::traits::RequestOptionsBuilder;
 use async_openai::types::batches::{BatchCompletionWindow, BatchEndpoint, BatchRequest};
 use thrifty::ledger::{Degradation, LedgerEntry, Status};
 use thrifty::pricing::{Cost, PartialReason};
+use thrifty::router::{Route, router_fn};
 use thrifty::simulator::{Fault, Simulator};
 use thrifty::{ErrorKind, LlmClient, ManualClock, RetryPolicy, Timestamp, Usd};
 use tokio::time::Instant;
@@ -296,5 +298,55 @@ async fn the_making_of_a_batch_is_repeated_only_if_it_surely_had_no_effect() {
         simulator.inject(fault.clone());
         llm.batches().create(new_batch()).await.unwrap_err();
         assert_eq!(simulator.request_count(), seen, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_total_timeout_is_that_of_all_models_together() {
+    let simulator = Simulator::new();
+    let retry = RetryPolicy::default()
+        .with_attempt_timeout(Duration::from_secs(30))
+        .with_total_timeout(Duration::from_secs(50));
+    let route = router_fn(|_| {
+        Route::to("gpt-4o-mini")
+            .with_fallback("gpt-4.1")
+            .with_fallback("gpt-4o")
+    });
+    let llm = client_of(&simulator)
+        .with_router(route)
+        .with_retry(retry)
+        .build()
+        .unwrap();
+    simulator.inject(Fault::hang().times(20));
+    let begun = Instant::now();
+    let error = llm.chat().create(chat("gpt-4o", "hi")).await.unwrap_err();
+    assert_eq!(ours(&error).kind(), ErrorKind::Timeout);
+    let end = Duration::from_secs(50);
+    assert!(
+        (end..end + Duration::from_millis(5)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
+    // Nothing is sent that could not be waited for.
+    assert_eq!((simulator.request_count(), only_row(&llm).await.attempts), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_priced_is_repeated_only_if_it_surely_had_no_effect() {
+    for (fault, path, seen) in [
+        (Fault::hang(), "/images/generations", 1),
+        (Fault::connection_reset_after(), "/images/generations", 1),
+        (Fault::gateway(504), "/images/generations", 1),
+        (Fault::status(500), "/images/generations", 2),
+        (Fault::status(429), "/images/generations", 2),
+        (Fault::hang(), "/files", 2),
+        (Fault::hang(), "/batches/batch_1/cancel", 2),
+    ] {
+        let simulator = Simulator::new();
+        let llm = client_of(&simulator).build().unwrap();
+        simulator.inject(fault.clone());
+        let images = llm.chat().path(path).unwrap();
+        images.create(chat("gpt-4o", "hi")).await.unwrap_err();
+        assert_eq!(simulator.request_count(), seen, "{fault:?} {path}");
     }
 }

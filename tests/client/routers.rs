@@ -145,3 +145,38 @@ async fn a_call_dropped_while_its_router_decides_was_never_sent_and_leaves_no_ro
     assert_eq!(tracked.receipt().await.unwrap().entries(), []);
     assert!(llm.shutdown(Duration::ZERO).await.unwrap().is_empty());
 }
+
+/// Knows a model for `auto`, and panics when asked what to count against.
+#[derive(Debug)]
+struct Unreferenced(Option<&'static str>);
+
+#[async_trait]
+impl Router for Unreferenced {
+    async fn route(&self, _: &RouteRequest<'_>) -> Result<Route, RouteError> {
+        Ok(self.0.map_or_else(Route::keep, Route::to))
+    }
+
+    fn reference_model(&self) -> Option<&ModelId> {
+        panic!("the reference panics, as it is to")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_that_panics_is_none() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator)
+        .with_router(Unreferenced(Some("gpt-4o-mini")))
+        .build()
+        .unwrap();
+    llm.chat().create(chat("auto", "hi")).await.unwrap();
+    let row = only_row(&llm).await;
+    assert_eq!((row.status, row.baseline), (Status::Succeeded, None));
+    assert_eq!(row.degradations, [Degradation::RouterPanicked]);
+
+    let llm = client_of(&simulator)
+        .with_router(Unreferenced(None))
+        .build()
+        .unwrap();
+    let error = llm.chat().create(chat("auto", "hi")).await.unwrap_err();
+    assert_eq!(ours(&error).kind(), ErrorKind::Invalid);
+}

@@ -115,13 +115,32 @@ async fn a_parameter_that_the_routed_model_refuses_brings_back_the_one_asked_for
 }
 
 #[tokio::test(start_paused = true)]
+async fn whatever_a_routed_model_refuses_is_asked_of_the_one_asked_for() {
+    for status in [400, 403, 404, 422] {
+        let simulator = Simulator::new();
+        let llm = client_of(&simulator)
+            .with_router(FixedRouter::new("gpt-4o-mini"))
+            .build()
+            .unwrap();
+        simulator.inject(Fault::status(status));
+        let answer = llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+        assert_eq!(answer.model, "gpt-4o-2024-08-06");
+        assert_eq!(only_row(&llm).await.degradations, [Degradation::RouteRefused]);
+        // What is refused as it was asked is the caller's.
+        simulator.inject(Fault::status(status).times(2));
+        llm.chat().create(chat("gpt-4o", "hi")).await.unwrap_err();
+        assert_eq!(simulator.request_count(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_that_is_not_the_routes_fault_is_the_callers() {
     let simulator = Simulator::new();
     let llm = client_of(&simulator)
         .with_router(FixedRouter::new("gpt-4o-mini"))
         .build()
         .unwrap();
-    simulator.inject(Fault::status(400));
+    simulator.inject(Fault::status(401));
     llm.chat().create(chat("gpt-4o", "hi")).await.unwrap_err();
     simulator.inject(Fault::status(404));
     llm.pinned()
@@ -130,6 +149,57 @@ async fn a_refusal_that_is_not_the_routes_fault_is_the_callers() {
         .await
         .unwrap_err();
     assert_eq!(simulator.request_count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_that_is_refused_is_followed_by_the_next_one() {
+    for (route, busy, asked) in [
+        (
+            Route::keep().with_fallback("gpt-nope").with_fallback("gpt-4.1"),
+            1,
+            vec!["gpt-4o", "gpt-nope", "gpt-4.1"],
+        ),
+        (
+            Route::to("gpt-4o-mini")
+                .with_fallback("gpt-4o")
+                .with_fallback("gpt-nope")
+                .with_fallback("gpt-4.1"),
+            2,
+            vec!["gpt-4o-mini", "gpt-4o", "gpt-nope", "gpt-4.1"],
+        ),
+    ] {
+        let simulator = Simulator::new();
+        let llm = client_of(&simulator)
+            .with_router(router_fn(move |_| route.clone()))
+            .with_retry(once())
+            .build()
+            .unwrap();
+        simulator.inject(Fault::status(503).times(busy));
+        let answer = llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+        assert_eq!(answer.model, "gpt-4.1-2025-04-14");
+        let seen: Vec<_> = simulator
+            .requests()
+            .iter()
+            .map(|seen| seen.model().unwrap())
+            .collect();
+        assert_eq!(seen, asked);
+        assert_eq!(rows(&llm).await.len(), asked.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_last_fallback_leaves_the_caller_the_failure_that_may_pass() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator)
+        .with_router(router_fn(|_| Route::keep().with_fallback("gpt-nope")))
+        .with_retry(once())
+        .build()
+        .unwrap();
+    simulator.inject(Fault::status(503));
+    let error = llm.chat().create(chat("gpt-4o", "hi")).await.unwrap_err();
+    assert!(error.to_string().contains("overloaded"), "{error}");
+    let statuses: Vec<_> = rows(&llm).await.iter().map(|row| row.http_status).collect();
+    assert_eq!(statuses, [Some(503), Some(404)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::chat::{
     ChatCompletionResponseStream, ChatCompletionStreamOptions, CreateChatCompletionRequest,
     CreateChatCompletionStreamResponse,
@@ -12,8 +14,9 @@ use serde_json::Value;
 use thrifty::ledger::{Degradation, LedgerEntry, Status};
 use thrifty::pricing::{Cost, PartialReason};
 use thrifty::simulator::{Charge, Fault, Simulator};
-use thrifty::{LlmClient, RetryPolicy, Usd};
+use thrifty::{Lane, LlmClient, RetryPolicy, Transport, Usd};
 
+use super::bounds::{billed, most};
 use super::{chat, client_of, only_row, rows};
 
 fn usage_asked_for(asked: bool) -> CreateChatCompletionRequest {
@@ -275,4 +278,91 @@ async fn a_stream_says_when_its_first_byte_came() {
     assert_eq!(row.first_byte_ms, Some(400));
     // The hidden usage chunk and the end come after what the caller saw.
     assert_eq!(row.latency_ms, Some(300 + 100 * (chunks.len() as u64 + 2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tier_auto_in_an_answer_names_none() {
+    // As recorded of OpenAI: only the last event, which does not come, names the tier that answered.
+    let created = r#"event: response.created
+data: {"type":"response.created","sequence_number":0,"response":{"id":"r","object":"response","created_at":1,"status":"in_progress","model":"gpt-4o-2024-08-06","output":[],"service_tier":"auto","usage":null}}
+
+"#;
+    let simulator = Simulator::new();
+    simulator.inject(Fault::body(created));
+    let llm = client_of(&simulator).build().unwrap();
+    let request = CreateResponseArgs::default()
+        .model("gpt-4o")
+        .input("Name a river.")
+        .max_output_tokens(1_000_u32)
+        .build();
+    let stream = llm.responses().create_stream(request.unwrap()).await.unwrap();
+    assert_eq!(stream.count().await, 1);
+    let row = only_row(&llm).await;
+    assert_eq!((row.lane, row.status), (Lane::Standard, Status::CutShort));
+    assert_eq!(row.degradations, [Degradation::UsageMissing]);
+    assert!(billed(&simulator) > Usd::ZERO && billed(&simulator) <= most(&row));
+}
+
+/// A transport that sends these pieces of a body one after the other, with so much time before each.
+fn in_pieces(
+    content_type: Option<&'static str>,
+    pieces: &'static [&'static str],
+    pause: Duration,
+) -> Transport {
+    Transport::service(tower::service_fn(move |request: HttpRequestFactory| async move {
+        request.build().await?;
+        let pieces = futures_util::stream::iter(pieces).then(move |piece| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, std::io::Error>(piece.as_bytes())
+        });
+        let mut answer = http::Response::builder();
+        if let Some(content_type) = content_type {
+            answer = answer.header("content-type", content_type);
+        }
+        let body = reqwest::Body::wrap_stream(pieces);
+        Ok::<_, OpenAIError>(answer.body(body).unwrap().into())
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_handed_on_as_it_comes_whatever_it_calls_itself() {
+    const PIECES: &[&str] = &[
+        "data: {\"id\":\"a\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-4o-2024-08-06\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\n\n",
+        "data: {\"id\":\"a\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-4o-2024-08-06\",\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":2,\"total_tokens\":6}}\n\n",
+        "data: [DONE]\n\n",
+    ];
+    let pause = Duration::from_secs(10);
+    for content_type in [None, Some("text/event-stream"), Some("application/octet-stream")] {
+        let transport = in_pieces(content_type, PIECES, pause);
+        let llm = LlmClient::builder(Simulator::new().client(), transport)
+            .build()
+            .unwrap();
+        let begun = tokio::time::Instant::now();
+        let mut stream = llm.chat().create_stream(usage_asked_for(false)).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        assert!(
+            begun.elapsed() < pause * 2,
+            "{content_type:?} {:?}",
+            begun.elapsed()
+        );
+        assert!(stream.next().await.is_none(), "{content_type:?}");
+        let row = only_row(&llm).await;
+        assert_eq!((row.status, row.streamed), (Status::Succeeded, true));
+        assert_eq!(row.cost, Cost::Priced(Usd::from_pico(30_000_000)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_a_megabyte_in_a_stream_makes_no_row_of_a_megabyte() {
+    let simulator = Simulator::new();
+    let llm = client_of(&simulator).build().unwrap();
+    let name = "é".repeat(500_000);
+    simulator.inject(Fault::body(format!(
+        "data: {{\"model\":\"{name}\",\"choices\":[]}}\n\ndata: [DONE]\n\n"
+    )));
+    let stream = llm.chat().create_stream(usage_asked_for(true)).await.unwrap();
+    stream.count().await;
+    let row = only_row(&llm).await;
+    let kept = row.served_model.as_ref().unwrap().as_str();
+    assert!(kept.len() <= 256 && name.starts_with(kept), "{}", kept.len());
 }

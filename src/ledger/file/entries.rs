@@ -1,38 +1,104 @@
-//! Reads all entries of a directory, one at a time.
+//! Reads entries of segments, one at a time.
 
-use std::collections::{HashMap, HashSet};
-use std::io::{self, BufReader, Read, Take};
+use std::io::{BufReader, Read, Take};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::id::EntryId;
-use crate::ledger::file::layout::{FORMAT, Layout};
-use crate::ledger::{Filter, LedgerEntry, LedgerError};
+use crate::ledger::file::layout::FORMAT;
+use crate::ledger::file::line::Line;
+use crate::ledger::{Filter, LedgerEntry, LedgerError, Tally};
 use crate::storage::{Disk, LineReader, Next, StorageError, io_error};
 
-type Input = BufReader<Take<Box<dyn Read + Send>>>;
+/// What is to be read of a segment.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+    /// Lines that hold no entry to be counted, sorted and counted from 1.
+    pub(super) skipped: Vec<u64>,
+}
 
-/// The entries of all segments, the oldest segment first, each id once. After an error it ends.
+/// The lines of a part that hold entries.
+struct Lines {
+    path: PathBuf,
+    reader: LineReader<BufReader<Take<Box<dyn Read + Send>>>>,
+    skipped: std::iter::Peekable<std::vec::IntoIter<u64>>,
+}
+
+impl Lines {
+    fn open(disk: &dyn Disk, part: Part) -> Result<Self, LedgerError> {
+        let file = disk.read(&part.path, 0).map_err(io_error("open", &part.path))?;
+        let input = BufReader::with_capacity(64 << 10, file.take(part.bytes));
+        Ok(Self {
+            path: part.path,
+            reader: LineReader::new(input),
+            skipped: part.skipped.into_iter().peekable(),
+        })
+    }
+
+    /// Hands the next line to `read`; `None` at the end.
+    fn next<T>(&mut self, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, LedgerError> {
+        loop {
+            let number = self.reader.position().lines + 1;
+            let is_skipped = self.skipped.next_if_eq(&number).is_some();
+            let why = match self.reader.next().map_err(io_error("read", &self.path))? {
+                Next::End | Next::Torn(_) => return Ok(None),
+                Next::Line(header) if number == 1 => {
+                    FORMAT.check_header(&self.path, header)?;
+                    continue;
+                }
+                Next::Line(_) if is_skipped => continue,
+                Next::Line(line) => match read(line) {
+                    Some(read) => return Ok(Some(read)),
+                    None => "it is not an entry",
+                },
+                Next::Bad(_) if is_skipped => {
+                    self.reader.skip();
+                    continue;
+                }
+                Next::Bad(why) => why,
+            };
+            return Err(StorageError::BadLine {
+                path: self.path.clone(),
+                line: number,
+                why,
+            }
+            .into());
+        }
+    }
+}
+
+/// Adds the entries of a part to a tally.
+pub(super) fn tally(disk: &dyn Disk, part: Part, tally: &mut Tally) -> Result<(), LedgerError> {
+    let mut lines = Lines::open(disk, part)?;
+    // The line is borrowed only within the call, so that it is counted there.
+    let tally = std::cell::RefCell::new(tally);
+    let count = |line: &[u8]| {
+        let line = Line::read(line)?;
+        let mut tally = tally.borrow_mut();
+        line.count(|names, figures, weight| tally.count(names, figures, weight));
+        Some(())
+    };
+    while lines.next(count)?.is_some() {}
+    Ok(())
+}
+
+/// The entries of parts, in their order. After an error it ends.
 pub(super) struct Entries {
-    segments: std::vec::IntoIter<PathBuf>,
     disk: Arc<dyn Disk>,
-    /// How many bytes of whole lines the segments have that this ledger writes.
-    own: HashMap<PathBuf, u64>,
-    current: Option<(PathBuf, LineReader<Input>)>,
-    seen: HashSet<EntryId>,
+    parts: std::vec::IntoIter<Part>,
+    current: Option<Lines>,
     failed: bool,
 }
 
 impl Entries {
-    pub(super) fn open(layout: &Layout, own: HashMap<PathBuf, u64>) -> Result<Self, LedgerError> {
-        Ok(Self {
-            segments: layout.segments()?.into_iter(),
-            disk: layout.disk(),
-            own,
+    pub(super) fn new(disk: Arc<dyn Disk>, parts: Vec<Part>) -> Self {
+        Self {
+            disk,
+            parts: parts.into_iter(),
             current: None,
-            seen: HashSet::new(),
             failed: false,
-        })
+        }
     }
 
     /// Returns the next entries that match; none at the end.
@@ -49,44 +115,16 @@ impl Entries {
 
     fn read(&mut self) -> Result<Option<LedgerEntry>, LedgerError> {
         loop {
-            let Some((path, reader)) = &mut self.current else {
-                let Some(path) = self.segments.next() else {
+            let Some(lines) = &mut self.current else {
+                let Some(part) = self.parts.next() else {
                     return Ok(None);
                 };
-                let input = match self.disk.read(&path) {
-                    // Another ledger that was opened meanwhile found it without a single whole line.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    opened => opened.map_err(io_error("open", &path))?,
-                };
-                let input = input.take(self.own.get(&path).copied().unwrap_or(u64::MAX));
-                let reader = LineReader::new(BufReader::with_capacity(64 << 10, input));
-                self.current = Some((path, reader));
+                self.current = Some(Lines::open(&*self.disk, part)?);
                 continue;
             };
-            let line = reader.lines() + 1;
-            match reader.next().map_err(io_error("read", path))? {
-                Next::Line(header) if line == 1 => FORMAT.check_header(path, header)?,
-                Next::Line(json) => {
-                    let entry: LedgerEntry =
-                        serde_json::from_slice(json).map_err(|_| LedgerError::BadLine {
-                            path: path.clone(),
-                            line,
-                            why: "it is not an entry",
-                        })?;
-                    if self.seen.insert(entry.id) {
-                        return Ok(Some(entry));
-                    }
-                }
-                // Its writer is in the middle of a line, or was killed there: that line was never recorded.
-                Next::End | Next::Torn(_) => self.current = None,
-                Next::Bad(why) => {
-                    return Err(StorageError::BadLine {
-                        path: path.clone(),
-                        line,
-                        why,
-                    }
-                    .into());
-                }
+            match lines.next(|line| serde_json::from_slice(line).ok())? {
+                Some(entry) => return Ok(Some(entry)),
+                None => self.current = None,
             }
         }
     }

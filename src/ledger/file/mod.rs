@@ -1,26 +1,37 @@
 //! A ledger in a directory of files.
 
+mod builder;
 mod entries;
+mod fold;
+mod keeper;
+mod known_ids;
 mod layout;
+mod line;
 mod recent;
+mod sealing;
+mod sidecar;
+mod view;
+mod writing;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::clock::{Clock, SystemClock};
-use crate::ledger::{CostLedger, Filter, LedgerEntry, LedgerError, Query, Recorded, Summary, Tally};
-use crate::storage::{Disk, DiskFile, SegmentWriter, StdDisk, StorageError, io_error};
+use crate::ledger::{CostLedger, Filter, HashKey, LedgerEntry, LedgerError, Query, Recorded, Summary, Tally};
+use crate::storage::StorageError;
 
 use self::entries::Entries;
+use self::keeper::{Keeper, Left};
 use self::layout::Layout;
-use self::recent::Recent;
+use self::view::View;
+use self::writing::{Writing, encode};
 
+pub use self::builder::{DamagedLines, FileLedgerBuilder, SyncPolicy};
 pub use self::layout::{Recovery, TornTail};
 
 /// How many entries a scan reads at a time, off the async threads.
@@ -29,48 +40,63 @@ const ENTRIES_A_CHUNK: usize = 512;
 /// Keeps entries as JSON lines in a directory.
 ///
 /// Several processes, and several ledgers in one process, can share the directory: each writes a segment of its own
-/// and reads all of them. `jq` reads the lines as they are:
-/// `jq -s 'map(select(.cost)) | length' costs/segments/*.jsonl`.
+/// and reads all of them. `jq` reads the lines as they are: `jq -s 'map(.cost) | length' costs/segments/*.jsonl`.
+///
+/// A segment is sealed when it has 64 MiB, at midnight UTC, and when its writer is gone and the directory is opened
+/// again. Beside a sealed segment lie its sums, by quarters of an hour, feature, model, lane and source. A query that
+/// asks for no other dimension is answered from them, however many entries there are; any other reads the segments
+/// that its stretch of time touches. The format is described in
+/// [`format`](crate::ledger::format).
 ///
 /// # Durability
 /// What was recorded survives the end of the process, also by `SIGKILL`: a record is one write to the system. What
-/// was [flushed](CostLedger::flush) survives a loss of power. Nothing is synced without a flush. If a sync fails, what
-/// it should have kept may be gone, so that flushes of this ledger keep failing from then on; entries recorded
-/// later go to a new segment.
+/// was [flushed](CostLedger::flush) survives a loss of power; what was not is synced by a thread of the ledger's own
+/// within a second, or as [`SyncPolicy`] says. If a sync fails, the entries that it should have kept are written again
+/// to a new segment, for the system may have dropped them: until a sync succeeds the ledger keeps them in memory.
 ///
-/// # Defaults and limits
-/// The newest 65,536 ids that this ledger recorded are remembered to tell duplicates at once; an older or a foreign
-/// one is told when entries are read, and the first one counts. Reading remembers every id, at about 50 bytes each. On
-/// Unix files can be read by their owner only; elsewhere they have the directory's rights.
+/// # Ids
+/// The same id twice is one entry. An id is remembered for a day, at about 30 bytes each, also across openings of the
+/// directory; one that is older when it is recorded is refused as [`TooOld`](LedgerError::TooOld). Where two processes
+/// record the same id at the same time, the one that is sealed first counts.
 ///
 /// # Runtime
-/// Files are read and synced off the async threads if a tokio runtime is there, else on the calling thread.
-pub struct FileLedger(Arc<Inner>);
+/// Files are read and synced off the async threads if a tokio runtime is there, else on the calling thread. Dropping
+/// the ledger waits for a sync that is under way, and leaves its segment to be sealed by the next that opens the
+/// directory. On Unix files can be read by their owner only; elsewhere they have the directory's rights.
+pub struct FileLedger {
+    // Dropped first: the thread ends before the locks of the segments are let go.
+    keeper: OnceLock<Option<Keeper>>,
+    inner: Arc<Inner>,
+}
 
+#[derive(Debug)]
 struct Inner {
-    layout: Layout,
-    clock: Arc<dyn Clock>,
+    layout: Arc<Layout>,
+    settings: FileLedgerBuilder,
     recovery: Recovery,
-    state: Mutex<State>,
+    hash_key: HashKey,
+    writing: Mutex<Writing>,
+    view: Mutex<View>,
     /// Held by the one flush that syncs, so that those who wait find their entries synced too.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// How many records are synced.
     synced: AtomicU64,
 }
 
-#[derive(Default)]
-struct State {
-    writer: Option<SegmentWriter>,
-    /// Segments with lines that are not synced, and that nothing will be written to any more.
-    unsynced: Vec<SegmentWriter>,
-    recent: Recent,
-    recorded: u64,
-    /// The segment whose sync failed.
-    poisoned: Option<PathBuf>,
+/// What [`FileLedger::verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Sealed segments that were read again and compared with their sums.
+    pub segments: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// Segments that do not agree with what lies beside them, and why.
+    pub differences: Vec<(PathBuf, &'static str)>,
 }
 
 impl FileLedger {
-    /// Opens the ledger in this directory, or begins one if it is empty or not there.
+    /// Opens the ledger in this directory with the default settings, or begins one if it is empty or not there.
     ///
     /// Segments whose writer is gone are checked, line by line. A torn end, as a killed process or a loss of power
     /// leaves it, is moved to `quarantine/` and told by [`recovery`](Self::recovery) and a `tracing` event.
@@ -91,30 +117,48 @@ impl FileLedger {
     /// # }
     /// ```
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, LedgerError> {
-        Self::open_on(Arc::new(StdDisk), dir.as_ref(), Arc::new(SystemClock))
+        Self::builder().open(dir)
     }
 
-    fn open_on(disk: Arc<dyn Disk>, dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, LedgerError> {
-        let layout = Layout::new(disk, dir);
-        let recovery = layout.open()?;
-        Ok(Self(Arc::new(Inner {
-            layout,
-            clock,
-            recovery,
-            state: Mutex::default(),
-            turn: Arc::default(),
-            synced: AtomicU64::new(0),
-        })))
+    /// Starts from the default settings.
+    pub fn builder() -> FileLedgerBuilder {
+        FileLedgerBuilder::new()
     }
 
     /// Returns what was found when it was opened.
     pub fn recovery(&self) -> &Recovery {
-        &self.0.recovery
+        &self.inner.recovery
     }
 
     /// Returns the directory.
     pub fn path(&self) -> &Path {
-        self.0.layout.root()
+        self.inner.layout.root()
+    }
+
+    /// Reads every sealed segment again, and compares it with the sums that lie beside it, to the last pico-dollar.
+    ///
+    /// # Errors
+    /// If a file cannot be read. A difference is no error, but told.
+    pub async fn verify(&self) -> Result<Verification, LedgerError> {
+        let inner = Arc::clone(&self.inner);
+        off_thread(move || inner.verify()).await?
+    }
+
+    fn wake_keeper(&self) {
+        let SyncPolicy::Interval(interval) = self.inner.settings.sync else {
+            return;
+        };
+        let start = || {
+            let keeper = Keeper::start(Arc::downgrade(&self.inner), interval);
+            keeper
+                .inspect_err(|error| {
+                    tracing::error!(target: "thrifty", %error, "the ledger's thread could not be started: only a flush syncs");
+                })
+                .ok()
+        };
+        if let Some(keeper) = self.keeper.get_or_init(start) {
+            keeper.wake();
+        }
     }
 }
 
@@ -129,33 +173,35 @@ impl fmt::Debug for FileLedger {
 #[async_trait]
 impl CostLedger for FileLedger {
     fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
-        let mut json = Vec::with_capacity(768);
-        serde_json::to_writer(&mut json, entry).map_err(|source| LedgerError::Encode { source })?;
-        let content = recent::content_of(&json);
-
-        let mut state = self.0.state();
-        match state.recent.get(entry.id) {
-            Some(known) if known == content => return Ok(Recorded::Duplicate),
-            Some(_) => return Err(LedgerError::Conflict { id: entry.id }),
-            None => {}
+        let (json, now) = (encode(entry)?, self.inner.settings.clock.now());
+        let mut writing = self.inner.writing();
+        let was_safe = !writing.has_unsynced();
+        let recorded = writing.record(entry, json, now)?;
+        drop(writing);
+        if was_safe && recorded == Recorded::Stored {
+            self.wake_keeper();
         }
-        state.append(&self.0, &mut json)?;
-        state.recent.insert(entry.id, content);
-        Ok(Recorded::Stored)
+        Ok(recorded)
+    }
+
+    fn hash_key(&self) -> Option<HashKey> {
+        Some(self.inner.hash_key)
     }
 
     async fn flush(&self) -> Result<(), LedgerError> {
-        let wanted = self.0.state().recorded;
-        let turn = Arc::clone(&self.0.turn).lock_owned().await;
+        let wanted = self.inner.writing().recorded();
+        let turn = Arc::clone(&self.inner.turn).lock_owned().await;
         // While this one waited for its turn, another may have synced its entries.
-        let poisoned = self.0.state().poisoned.is_some();
-        if self.0.synced.load(Ordering::Acquire) >= wanted && !poisoned {
+        if self.inner.synced.load(Ordering::Acquire) >= wanted {
             return Ok(());
         }
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         // The turn goes with the work, which runs on if this future is dropped.
         off_thread(move || {
             let result = inner.sync();
+            if inner.settings.sync == SyncPolicy::OnFlush {
+                inner.tidy();
+            }
             drop(turn);
             result
         })
@@ -163,25 +209,19 @@ impl CostLedger for FileLedger {
     }
 
     async fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
-        let (inner, mut tally) = (Arc::clone(&self.0), Tally::new(query));
-        off_thread(move || {
-            for entry in inner.entries()? {
-                tally.add(&entry?);
-            }
-            Ok::<_, LedgerError>(tally.finish())
-        })
-        .await?
+        let (inner, query) = (Arc::clone(&self.inner), query.clone());
+        off_thread(move || inner.query(&query)).await?
     }
 
     fn scan(&self, filter: &Filter) -> BoxStream<'_, Result<Arc<LedgerEntry>, LedgerError>> {
-        let (inner, filter) = (Arc::clone(&self.0), filter.clone());
+        let (inner, filter) = (Arc::clone(&self.inner), filter.clone());
         let chunks = stream::try_unfold(None, move |entries: Option<Entries>| {
             let (inner, filter) = (Arc::clone(&inner), filter.clone());
             async move {
                 off_thread(move || {
                     let mut entries = match entries {
                         Some(entries) => entries,
-                        None => inner.entries()?,
+                        None => inner.entries(&filter)?,
                     };
                     let chunk = entries.chunk(&filter, ENTRIES_A_CHUNK);
                     Ok::<_, LedgerError>((!chunk.is_empty()).then_some((stream::iter(chunk), Some(entries))))
@@ -194,84 +234,116 @@ impl CostLedger for FileLedger {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn writing(&self) -> MutexGuard<'_, Writing> {
         // Every step leaves the state whole, or the segment broken and known to be.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entries(&self) -> Result<Entries, LedgerError> {
+    /// Returns the view of all that is recorded by now.
+    fn view(&self) -> Result<MutexGuard<'_, View>, LedgerError> {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         // The own segment is read up to its last whole line, even if a write to it failed half way just now.
-        let own = {
-            let state = self.state();
-            let all = state.unsynced.iter().chain(&state.writer);
-            all.map(|writer| (writer.path().to_owned(), writer.bytes()))
-                .collect()
-        };
-        Entries::open(&self.layout, own)
+        let own = self.writing().own();
+        view.refresh(&own)?;
+        Ok(view)
     }
 
-    /// Syncs all that is recorded. Called by one flush at a time.
-    fn sync(&self) -> Result<(), LedgerError> {
-        let (recorded, files, closed) = {
-            let mut state = self.state();
-            if let Some(path) = &state.poisoned {
-                let source = std::io::Error::other("an earlier sync of this file failed");
-                return Err(LedgerError::Io {
-                    action: "sync",
-                    path: path.clone(),
-                    source,
-                });
-            }
-            let closed = std::mem::take(&mut state.unsynced);
-            let files: Vec<_> = closed
-                .iter()
-                .chain(&state.writer)
-                .map(|writer| (writer.path().to_owned(), writer.file()))
-                .collect();
-            (state.recorded, files, closed)
-        };
-        // The directories first: without its name in them, a synced file is lost all the same.
-        let synced = self.layout.sync_dirs().and_then(|()| {
-            files
-                .iter()
-                .try_for_each(|(path, file)| self.sync_file(path, &**file))
-        });
-        if let Err(error) = synced {
-            self.state().unsynced.extend(closed);
-            return Err(error.into());
+    fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
+        let mut tally = Tally::new(query);
+        let rest = self.view()?.tally(query, &mut tally)?;
+        // Reading happens outside the lock, so that a quick question does not wait for a long one.
+        for part in rest.parts {
+            entries::tally(&*self.layout.disk(), part, &mut tally)?;
         }
-        self.synced.store(recorded, Ordering::Release);
+        let mut summary = tally.finish();
+        summary.evicted = rest.evicted;
+        summary.bad_lines = rest.bad_lines;
+        Ok(summary)
+    }
+
+    fn entries(&self, filter: &Filter) -> Result<Entries, LedgerError> {
+        let parts = self.view()?.parts(filter);
+        Ok(Entries::new(self.layout.disk(), parts))
+    }
+
+    fn verify(&self) -> Result<Verification, LedgerError> {
+        let sealed = self.view()?.sealed();
+        let mut found = Verification::default();
+        for (segment, sidecar, seal) in sealed {
+            found.segments += 1;
+            found.entries += seal.entries;
+            if let Some(why) = view::differences(&self.layout, &segment, &sidecar, &seal)? {
+                found.differences.push((segment, why));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Syncs all that is recorded. Called by one at a time.
+    fn sync(&self) -> Result<(), LedgerError> {
+        match self.try_sync() {
+            Err(error @ LedgerError::Io { action: "sync", .. }) => {
+                tracing::warn!(target: "thrifty", %error, "entries of the ledger are written again");
+                self.writing().distrust();
+                self.try_sync()
+            }
+            result => result,
+        }
+    }
+
+    fn try_sync(&self) -> Result<(), LedgerError> {
+        let open = {
+            let mut writing = self.writing();
+            writing.write_again_if_distrusted(self.settings.clock.now())?;
+            writing.not_safe()
+        };
+        if !open.is_empty() {
+            open.sync(&self.layout)?;
+            self.writing().is_safe(&open);
+            self.synced.store(open.recorded, Ordering::Release);
+        }
         Ok(())
     }
 
-    fn sync_file(&self, path: &Path, file: &dyn DiskFile) -> Result<(), StorageError> {
-        file.sync().map_err(|source| {
-            // The system may have dropped what it could not write: another try would prove nothing.
-            let mut state = self.state();
-            state.poisoned = Some(path.to_owned());
-            state.retire_writer();
-            io_error("sync", path)(source)
+    /// Seals segments that are full or of another day, and removes those that are past their time.
+    fn tidy(&self) {
+        if let Err(error) = self.seal_retired() {
+            tracing::error!(target: "thrifty", %error, "a segment of the ledger could not be sealed");
+        }
+    }
+
+    fn seal_retired(&self) -> Result<(), LedgerError> {
+        let settings = &self.settings;
+        let retired = self.writing().take_sealable();
+        if retired.is_empty() {
+            return Ok(());
+        }
+        let paths: Vec<_> = retired.iter().map(|writer| writer.path().to_owned()).collect();
+        let sealed = sealing::seal(&self.layout, &paths, settings.damage());
+        if !matches!(sealed, Ok(true)) {
+            self.writing().put_back(retired);
+        }
+        sealed?;
+        settings.retention.map_or(Ok(()), |keep| {
+            sealing::expire(&self.layout, keep, settings.clock.now())
         })
     }
-}
 
-impl State {
-    /// Appends a line to the segment of this ledger, which begins with its first line.
-    fn append(&mut self, inner: &Inner, json: &mut Vec<u8>) -> Result<(), StorageError> {
-        if self.writer.as_ref().is_some_and(SegmentWriter::is_broken) {
-            self.retire_writer();
+    /// What the ledger's thread does.
+    fn keep(&self) -> Left {
+        self.writing().retire_if_due(self.settings.clock.now());
+        let turn = self.turn.blocking_lock();
+        if let Err(error) = self.sync() {
+            tracing::error!(target: "thrifty", %error, "the ledger could not be synced");
         }
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => none.insert(inner.layout.begin_segment(inner.clock.now())?),
-        };
-        writer.append(json)?;
-        self.recorded += 1;
-        Ok(())
-    }
-
-    fn retire_writer(&mut self) {
-        self.unsynced.extend(self.writer.take());
+        self.tidy();
+        drop(turn);
+        // Who recorded while it synced did not wake it.
+        if self.writing().is_safe_and_sealed() {
+            Left::Nothing
+        } else {
+            Left::Work
+        }
     }
 }
 
@@ -298,5 +370,9 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     }
 }
 
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod sealing_tests;
 #[cfg(test)]
 mod tests;

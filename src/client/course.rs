@@ -1,0 +1,118 @@
+//! Which model is asked next, by how the last one answered.
+
+use std::vec;
+
+use async_openai::error::OpenAIError;
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::plan::Plan;
+use crate::model::ModelId;
+use crate::openai::{Reply, is_transient};
+
+/// What to do with how a model answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The answer, or the failure, is the caller's.
+    HandOn,
+    /// The request was refused and nothing was billed: ask the model that savings are counted against, in the same row.
+    AskAsRequested,
+    /// The server was busy or out of reach, or refused a fallback: ask the next one.
+    FallBack,
+    /// The last fallback was refused, as the request would not have been: the failure before it is the caller's.
+    HandOnFailure,
+}
+
+/// The way of one call through the models of its plan.
+pub(super) struct Course {
+    model: Option<ModelId>,
+    baseline: Option<ModelId>,
+    baseline_was_asked: bool,
+    fallbacks: vec::IntoIter<ModelId>,
+    failure: Option<Result<Reply, OpenAIError>>,
+    /// When all attempts together must have ended.
+    end: Instant,
+}
+
+impl Course {
+    pub(super) fn of(plan: &Plan, end: Instant) -> Self {
+        Self {
+            model: plan.model.clone(),
+            baseline: plan.baseline.clone(),
+            baseline_was_asked: plan.model == plan.baseline,
+            fallbacks: plan.fallbacks.clone().into_iter(),
+            failure: None,
+            end,
+        }
+    }
+
+    /// The model to ask.
+    pub(super) const fn model(&self) -> Option<&ModelId> {
+        self.model.as_ref()
+    }
+
+    /// When its answer must be there.
+    pub(super) const fn end(&self) -> Instant {
+        self.end
+    }
+
+    /// Decides what comes after an answer, and turns to the model that is then asked.
+    pub(super) fn after(&mut self, result: &Result<Reply, OpenAIError>) -> Next {
+        let is_refused = self.model != self.baseline && is_refusal(result);
+        let in_time = Instant::now() < self.end;
+        if is_refused && in_time && !self.baseline_was_asked && self.baseline.is_some() {
+            self.turn_to(self.baseline.clone());
+            return Next::AskAsRequested;
+        }
+        if !is_refused && !may_pass(result) {
+            return Next::HandOn;
+        }
+        if in_time && let Some(model) = self.fallbacks.next() {
+            self.turn_to(Some(model));
+            return Next::FallBack;
+        }
+        if is_refused && self.failure.is_some() {
+            Next::HandOnFailure
+        } else {
+            Next::HandOn
+        }
+    }
+
+    fn turn_to(&mut self, model: Option<ModelId>) {
+        self.baseline_was_asked |= model == self.baseline;
+        self.model = model;
+    }
+
+    /// Keeps a failure that is followed by a fallback; the first one stays.
+    pub(super) fn keep(&mut self, failure: Result<Reply, OpenAIError>) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// Returns the first failure that was kept, or else this one.
+    pub(super) fn failure(self, last: Result<Reply, OpenAIError>) -> Result<Reply, OpenAIError> {
+        self.failure.unwrap_or(last)
+    }
+}
+
+/// Whether a request was refused that another model might take: nothing was billed, and to ask once more costs nothing.
+pub(super) const fn refuses(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::UNPROCESSABLE_ENTITY
+    )
+}
+
+fn is_refusal(result: &Result<Reply, OpenAIError>) -> bool {
+    result.as_ref().is_ok_and(|reply| refuses(reply.status()))
+}
+
+/// Whether the server was busy or out of reach: another model may answer.
+fn may_pass(result: &Result<Reply, OpenAIError>) -> bool {
+    match result {
+        Ok(reply) => matches!(reply.status().as_u16(), 408 | 409 | 429 | 500..),
+        Err(error) => is_transient(error),
+    }
+}

@@ -1,0 +1,321 @@
+//! What sealing changes, which is only how fast a question is answered.
+
+use std::fs;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use tempfile::TempDir;
+
+use super::tests::{NOW, entry_at, quiet};
+use super::*;
+use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::id::EntryId;
+use crate::lane::Lane;
+use crate::ledger::{Dimension, Status};
+use crate::pricing::{Cost, UnpricedReason};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Settings that seal after every few entries.
+fn small() -> FileLedgerBuilder {
+    quiet().with_segment_bytes(NonZeroU64::new(2_000).unwrap())
+}
+
+/// An entry whose names, amounts and time follow from its number.
+pub(super) fn varied(number: u32, at: Timestamp) -> Arc<LedgerEntry> {
+    let mut entry = LedgerEntry::clone(&entry_at(at, i64::from(number) * 1_001));
+    entry.attribution = entry
+        .attribution
+        .with_feature(format!("feature \"{}\"", number % 3))
+        .with_user(format!("user {}", number % 5));
+    entry.served_model = Some(["gpt-4o", "gpt-4o-mini"][number as usize % 2].into());
+    entry.lane = Lane::ALL[number as usize % 4];
+    entry.status = [Status::Succeeded, Status::Failed][usize::from(number.is_multiple_of(7))];
+    entry.latency_ms = Some(u64::from(number) * 3);
+    if number.is_multiple_of(4) {
+        entry.cost = Cost::Unpriced(UnpricedReason::UnknownModel);
+    }
+    Arc::new(entry)
+}
+
+/// The same, but every eleventh corrects what one like it was booked at before.
+pub(super) fn corrected(number: u32, at: Timestamp) -> Arc<LedgerEntry> {
+    let mut entry = LedgerEntry::clone(&varied(number, at));
+    if number % 11 == 3 {
+        let before = entry.cost;
+        entry.cost = Cost::Priced(crate::money::Usd::from_pico(7));
+        entry.price_source = Some(crate::pricing::PriceSource::Own);
+        entry.adjusts = Some(Box::new(crate::ledger::Adjusted {
+            entry: EntryId::new(at),
+            cost: before,
+            price_source: None,
+            baseline: None,
+        }));
+    }
+    Arc::new(entry)
+}
+
+fn queries() -> Vec<Query> {
+    use Dimension::{Day, Feature, Hour, Lane as ByLane, Model, Source, User};
+    let at = |minutes: i64| Timestamp::from_unix_millis(NOW.as_unix_millis() + minutes * 60_000);
+    let filters = [
+        Filter::default(),
+        Filter::default()
+            .with_feature("feature \"1\"")
+            .with_lane(Lane::Batch),
+        Filter::default().with_model("gpt-4o-mini"),
+        Filter::default().with_user("user 2"),
+        Filter::default().with_from(at(100)).with_to(at(3_000)),
+        Filter::default().with_from(Timestamp::from_unix_millis(1_790_035_200_000)),
+        Filter::default().with_to(Timestamp::from_unix_millis(1_790_100_000_000)),
+        Filter::default().with_from(at(1_000_000)),
+    ];
+    let splits = [
+        vec![],
+        vec![Feature, Model, ByLane, Day],
+        vec![Source, Hour],
+        vec![User, Day],
+    ];
+    let all = filters.iter().flat_map(|filter| {
+        splits.iter().map(|split| {
+            let query = Query::new().with_filter(filter.clone());
+            split.iter().cloned().fold(query, Query::group_by)
+        })
+    });
+    all.collect()
+}
+
+async fn agrees_with(ledger: &FileLedger, entries: &[Arc<LedgerEntry>]) {
+    for query in queries() {
+        let mut tally = Tally::new(&query);
+        for entry in entries {
+            tally.add(entry);
+        }
+        assert_eq!(ledger.query(&query).await.unwrap(), tally.finish(), "{query:?}");
+    }
+    let found: Vec<_> = ledger.scan(&Filter::default()).try_collect().await.unwrap();
+    assert_eq!(found, entries);
+    let verified = ledger.verify().await.unwrap();
+    assert_eq!(verified.differences, []);
+}
+
+#[tokio::test]
+async fn sealed_segments_answer_as_open_ones_do() {
+    let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+    let ledger = small().with_clock(clock.clone()).open(dir.path()).unwrap();
+    let mut entries = Vec::new();
+    for number in 0..120 {
+        let entry = corrected(number, clock.now());
+        ledger.record(&entry).unwrap();
+        entries.push(entry);
+        clock.advance(HOUR / 2);
+        if number % 10 == 9 {
+            ledger.flush().await.unwrap();
+            agrees_with(&ledger, &entries).await;
+        }
+    }
+    let sealed = ledger.verify().await.unwrap();
+    assert!(sealed.segments > 10 && sealed.entries > 100, "{sealed:?}");
+    drop(ledger);
+    let reopened = small().with_clock(clock).open(dir.path()).unwrap();
+    agrees_with(&reopened, &entries).await;
+    let recovery = reopened.recovery();
+    assert!(
+        recovery.sealed_segments > 10 && recovery.checked_segments <= 1,
+        "{recovery:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_segment_ends_at_midnight() {
+    let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+    let ledger = quiet().with_clock(clock.clone()).open(dir.path()).unwrap();
+    ledger.record(&entry_at(clock.now(), 1)).unwrap();
+    clock.advance(HOUR);
+    ledger.record(&entry_at(clock.now(), 1)).unwrap();
+    assert_eq!(ledger.inner.layout.segments().unwrap().len(), 1);
+    clock.advance(24 * HOUR);
+    ledger.record(&entry_at(clock.now(), 1)).unwrap();
+    ledger.flush().await.unwrap();
+    assert_eq!(ledger.inner.layout.segments().unwrap().len(), 2);
+    assert_eq!(ledger.inner.layout.sidecars().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_of_two_segments_counts_once_whichever_is_sealed_first() {
+    for second_first in [false, true] {
+        let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+        let [one, two] = [(); 2].map(|()| small().with_clock(clock.clone()).open(dir.path()).unwrap());
+        let both = varied(1, NOW);
+        let mut entries = vec![Arc::clone(&both)];
+        one.record(&both).unwrap();
+        two.record(&both).unwrap();
+        let other = if second_first { &two } else { &one };
+        for number in 2..12 {
+            let entry = varied(number, clock.now());
+            other.record(&entry).unwrap();
+            entries.push(entry);
+        }
+        other.flush().await.unwrap();
+        for ledger in [&one, &two] {
+            let summary = ledger.query(&Query::new()).await.unwrap();
+            assert_eq!(summary.total.calls, 11);
+        }
+        drop((one, two));
+        let reopened = small().with_clock(clock).open(dir.path()).unwrap();
+        let mut found: Vec<_> = reopened.scan(&Filter::default()).try_collect().await.unwrap();
+        found.sort_by_key(|entry: &Arc<LedgerEntry>| entry.id);
+        assert_eq!(found, entries);
+        assert_eq!(reopened.query(&Query::new()).await.unwrap().total.calls, 11);
+        assert_eq!(reopened.verify().await.unwrap().differences, []);
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_known_again_after_the_ledger_was_opened_again() {
+    let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+    let ledger = small().with_clock(clock.clone()).open(dir.path()).unwrap();
+    let entries: Vec<_> = (0..30).map(|number| varied(number, NOW)).collect();
+    for entry in &entries {
+        assert_eq!(ledger.record(entry).unwrap(), Recorded::Stored);
+    }
+    ledger.flush().await.unwrap();
+    drop(ledger);
+    clock.advance(23 * HOUR);
+    let ledger = small().with_clock(clock.clone()).open(dir.path()).unwrap();
+    for entry in &entries {
+        assert_eq!(ledger.record(entry).unwrap(), Recorded::Duplicate);
+        let mut other = LedgerEntry::clone(entry);
+        other.attempts += 1;
+        let error = ledger.record(&Arc::new(other)).unwrap_err();
+        assert!(matches!(error, LedgerError::Conflict { id } if id == entry.id));
+    }
+    assert_eq!(ledger.query(&Query::new()).await.unwrap().total.calls, 30);
+}
+
+#[tokio::test]
+async fn an_entry_from_before_yesterday_is_refused_unless_it_is_known() {
+    let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+    let ledger = quiet().with_clock(clock.clone()).open(dir.path()).unwrap();
+    let (known, late) = (varied(1, NOW), varied(2, NOW));
+    ledger.record(&known).unwrap();
+    clock.advance(25 * HOUR);
+    assert_eq!(ledger.record(&known).unwrap(), Recorded::Duplicate);
+    let error = ledger.record(&late).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("the entry {} was made too long ago to be recorded now", late.id)
+    );
+    clock.set(NOW);
+    ledger.record(&late).unwrap();
+    assert_eq!(ledger.query(&Query::new()).await.unwrap().total.calls, 2);
+}
+
+#[tokio::test]
+async fn sums_outlive_their_entries() {
+    let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+    let settings = || small().with_clock(clock.clone()).with_retention(72 * HOUR);
+    let ledger = settings().open(dir.path()).unwrap();
+    for number in 0..40 {
+        ledger.record(&varied(number, clock.now())).unwrap();
+    }
+    ledger.flush().await.unwrap();
+    let by_feature = Query::new().group_by(Dimension::Feature);
+    let before = ledger.query(&by_feature).await.unwrap();
+    clock.advance(80 * HOUR);
+    let last = varied(40, clock.now());
+    ledger.record(&last).unwrap();
+    ledger.flush().await.unwrap();
+    assert_eq!(ledger.inner.layout.segments().unwrap().len(), 1);
+
+    let after = ledger.query(&by_feature).await.unwrap();
+    assert_eq!(after.total.calls, before.total.calls + 1);
+    assert_eq!(after.total.cost, before.total.cost, "the last one is unpriced");
+    let by_user = ledger
+        .query(&Query::new().group_by(Dimension::User))
+        .await
+        .unwrap();
+    assert_eq!((by_user.total.calls, by_user.evicted.calls), (1, 40));
+    assert_eq!(by_user.evicted.cost, before.total.cost);
+    drop(ledger);
+    let reopened = settings().open(dir.path()).unwrap();
+    assert_eq!(reopened.query(&by_feature).await.unwrap(), after);
+    let left: Vec<_> = reopened.scan(&Filter::default()).try_collect().await.unwrap();
+    assert_eq!(left, [last]);
+}
+
+#[tokio::test]
+async fn damaged_lines_can_be_left_out_and_are_counted() {
+    let dir = TempDir::new().unwrap();
+    let ledger = quiet().open(dir.path()).unwrap();
+    let entries: Vec<_> = (0..6).map(|number| varied(number, NOW)).collect();
+    for entry in &entries {
+        ledger.record(entry).unwrap();
+    }
+    let segment = ledger.inner.layout.segments().unwrap().remove(0);
+    drop(ledger);
+    let mut bytes = fs::read(&segment).unwrap();
+    let third = bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .nth(2);
+    let start = third.unwrap().0 + 1;
+    bytes[start + 60] ^= 4;
+    fs::write(&segment, &bytes).unwrap();
+
+    assert!(matches!(
+        quiet().open(dir.path()),
+        Err(LedgerError::BadLine { line: 4, .. })
+    ));
+    let lenient = || {
+        quiet()
+            .with_damaged_lines(DamagedLines::Quarantine)
+            .open(dir.path())
+            .unwrap()
+    };
+    for _ in 0..2 {
+        let ledger = lenient();
+        let summary = ledger
+            .query(&Query::new().group_by(Dimension::User))
+            .await
+            .unwrap();
+        assert_eq!((summary.total.calls, summary.bad_lines), (5, 1));
+        let found: Vec<_> = ledger.scan(&Filter::default()).try_collect().await.unwrap();
+        let whole = entries
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != 2)
+            .map(|(_, entry)| entry);
+        assert!(found.iter().eq(whole));
+        assert_eq!(ledger.verify().await.unwrap().differences, []);
+        let kept: Vec<_> = fs::read_dir(dir.path().join("quarantine")).unwrap().collect();
+        let kept = fs::read(kept[0].as_ref().unwrap().path()).unwrap();
+        assert!(bytes[start..].starts_with(&kept));
+        assert_eq!(fs::read(&segment).unwrap(), bytes, "the segment stays as it is");
+    }
+}
+
+#[tokio::test]
+async fn a_thread_syncs_and_seals_without_a_flush() {
+    let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+    let ledger = small()
+        .with_sync(SyncPolicy::Interval(Duration::from_millis(1)))
+        .with_clock(clock.clone())
+        .open(dir.path())
+        .unwrap();
+    for number in 0..40 {
+        ledger.record(&varied(number, NOW)).unwrap();
+    }
+    // It is another thread's work: there is nothing to wait for but its effect.
+    for _ in 0..2_000 {
+        if !ledger.inner.writing().has_unsynced() && ledger.inner.layout.sidecars().unwrap().len() > 3 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!ledger.inner.writing().has_unsynced());
+    assert!(ledger.inner.layout.sidecars().unwrap().len() > 3);
+    assert_eq!(ledger.query(&Query::new()).await.unwrap().total.calls, 40);
+}

@@ -1,0 +1,186 @@
+//! What is kept of a sealed segment beside it: its sums, and what a reader has to know of its lines.
+//!
+//! A sidecar is a file of checksummed lines as a segment is: a header, a [`Seal`], the cells of days, then those of
+//! quarters of an hour.
+
+use std::io::BufReader;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::EntryId;
+use crate::ledger::rollup::{Cell, Rollup, Span, Width};
+use crate::ledger::{LedgerError, Totals};
+use crate::storage::{self, Disk, Format, LineReader, Next, StorageError, io_error};
+
+pub(super) const FORMAT: Format = Format {
+    key: "thrifty_rollup",
+    version: 1,
+};
+
+/// What a sealed segment holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seal {
+    /// Lines, the header included.
+    pub(super) lines: u64,
+    pub(super) bytes: u64,
+    /// The checksum of the last line.
+    pub(super) crc: u32,
+    /// Entries that are counted.
+    pub(super) entries: u64,
+    /// The smallest and the largest id in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ids: Option<(EntryId, EntryId)>,
+    /// When the counted entries were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) span: Option<Span>,
+    /// Lines whose entry is counted elsewhere already, counted from 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) repeated_lines: Vec<u64>,
+    /// Lines that are damaged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) bad_lines: Vec<u64>,
+    /// The sum of all cells.
+    pub(super) totals: Totals,
+    /// How many cells of days follow.
+    pub(super) days: usize,
+}
+
+impl Seal {
+    /// Lines that hold no entry of their own, sorted.
+    pub(super) fn skipped(&self) -> Vec<u64> {
+        let mut skipped = [&self.repeated_lines[..], &self.bad_lines].concat();
+        skipped.sort_unstable();
+        skipped
+    }
+}
+
+/// Writes a sidecar so that it is there whole or not at all, also after a loss of power.
+pub(super) fn write(
+    disk: &dyn Disk,
+    path: &Path,
+    mut seal: Seal,
+    rollup: &Rollup,
+) -> Result<Seal, LedgerError> {
+    let days = rollup.widened(Width::Day);
+    let quarters = rollup.widened(Width::Quarter);
+    seal.days = days.len();
+    for cell in &days {
+        seal.totals.merge(&cell.totals);
+    }
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut lines = Lines::default();
+    lines.add(FORMAT.header(&name));
+    lines.add_json(&Wrapped { seal: &seal })?;
+    for cell in days.iter().chain(&quarters) {
+        lines.add_json(cell)?;
+    }
+    let unfinished = path.with_extension("tmp");
+    // One that is there is from an attempt that did not end.
+    let _ = disk.remove(&unfinished);
+    let file = disk
+        .create(&unfinished)
+        .map_err(io_error("create", &unfinished))?;
+    file.append(&lines.bytes)
+        .map_err(io_error("write", &unfinished))?;
+    file.sync().map_err(io_error("sync", &unfinished))?;
+    disk.rename(&unfinished, path)
+        .map_err(io_error("rename", &unfinished))?;
+    if let Some(dir) = path.parent() {
+        disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+    }
+    Ok(seal)
+}
+
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    chain: u32,
+}
+
+impl Lines {
+    fn add(&mut self, mut object: Vec<u8>) {
+        self.chain = storage::seal(&mut object, self.chain);
+        self.bytes.extend_from_slice(&object);
+    }
+
+    fn add_json(&mut self, value: &impl Serialize) -> Result<(), LedgerError> {
+        let object = serde_json::to_vec(value).map_err(|source| LedgerError::Encode { source })?;
+        self.add(object);
+        Ok(())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wrapped<S> {
+    seal: S,
+}
+
+/// Reads what stands before the cells.
+pub(super) fn read_seal(disk: &dyn Disk, path: &Path) -> Result<Seal, LedgerError> {
+    Reader::open(disk, path, 4 << 10).map(|(_, seal)| seal)
+}
+
+/// Reads the cells of this width.
+pub(super) fn read_cells(disk: &dyn Disk, path: &Path, width: Width) -> Result<Vec<Cell>, LedgerError> {
+    let (mut reader, seal) = Reader::open(disk, path, 64 << 10)?;
+    let mut cells = Vec::new();
+    for _ in 0..seal.days {
+        let cell = reader.next()?.ok_or_else(|| reader.bad("it ends too early"))?;
+        if width == Width::Day {
+            cells.push(cell);
+        }
+    }
+    if width == Width::Quarter {
+        while let Some(cell) = reader.next()? {
+            cells.push(cell);
+        }
+    }
+    Ok(cells)
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    lines: LineReader<BufReader<Box<dyn std::io::Read + Send>>>,
+}
+
+impl<'a> Reader<'a> {
+    fn open(disk: &dyn Disk, path: &'a Path, buffer: usize) -> Result<(Self, Seal), LedgerError> {
+        let file = disk.read(path, 0).map_err(io_error("open", path))?;
+        let mut lines = LineReader::new(BufReader::with_capacity(buffer, file));
+        match lines.next().map_err(io_error("read", path))? {
+            Next::Line(header) => FORMAT.check_header(path, header)?,
+            Next::End | Next::Torn(_) | Next::Bad(_) => FORMAT.check_header(path, lines.line())?,
+        }
+        let mut reader = Self { path, lines };
+        let seal = reader.next::<Wrapped<Seal>>()?;
+        let seal = seal.ok_or_else(|| reader.bad("it ends too early"))?.seal;
+        Ok((reader, seal))
+    }
+
+    fn next<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, LedgerError> {
+        let why = match self.lines.next().map_err(io_error("read", self.path))? {
+            Next::Line(line) => match serde_json::from_slice(line) {
+                Ok(value) => return Ok(Some(value)),
+                Err(_) => return Err(self.bad("it is not of a roll-up")),
+            },
+            Next::End => return Ok(None),
+            Next::Torn(_) => "it is torn",
+            Next::Bad(why) => why,
+        };
+        let mut error = self.bad(why);
+        if let LedgerError::BadLine { line, .. } = &mut error {
+            *line += 1;
+        }
+        Err(error)
+    }
+
+    /// Blames the line that was read last.
+    fn bad(&self, why: &'static str) -> LedgerError {
+        LedgerError::from(StorageError::BadLine {
+            path: self.path.to_owned(),
+            line: self.lines.position().lines,
+            why,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Adds up entries in groups.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use crate::ledger::facts::{Figures, Names, Weight, count};
+use crate::ledger::rollup::Cell;
+use crate::ledger::{Distribution, Group, LedgerEntry, Query, Summary, Totals};
+
+/// Adds up entries to a [`Summary`], one at a time. A ledger that has no faster way answers its queries with it.
+///
+/// # Examples
+/// ```
+/// use thrifty::ledger::{Dimension, LedgerEntry, Query, Tally};
+/// use thrifty::{Endpoint, EntryId, OpId, Timestamp};
+///
+/// let now = Timestamp::from_unix_millis(1_790_000_000_000);
+/// let entry = LedgerEntry::new(EntryId::new(now), OpId::new(now), now, Endpoint::Responses);
+/// let mut tally = Tally::new(&Query::new().group_by(Dimension::Day));
+/// tally.add(&entry);
+/// let summary = tally.finish();
+/// assert_eq!(summary.groups[0].keys[0].as_deref(), Some("2026-09-21"));
+/// ```
+#[derive(Debug)]
+pub struct Tally {
+    query: Query,
+    groups: Vec<Group>,
+    by_key: HashMap<Vec<u8>, usize>,
+    key: Vec<u8>,
+}
+
+impl Tally {
+    /// Starts at nothing.
+    pub fn new(query: &Query) -> Self {
+        Self {
+            query: query.clone(),
+            groups: Vec::new(),
+            by_key: HashMap::new(),
+            key: Vec::new(),
+        }
+    }
+
+    /// Adds an entry, if the query's filter matches.
+    pub fn add(&mut self, entry: &LedgerEntry) {
+        let (names, figures) = (Names::of(entry), Figures::of(entry));
+        if let Some(before) = &entry.adjusts {
+            self.count(&names.replaced(before), &figures.before(before), Weight::TakeBack);
+        }
+        self.count(&names, &figures, Weight::Add);
+    }
+
+    /// Counts figures under their names, or takes them back.
+    pub(super) fn count(&mut self, names: &Names<'_>, figures: &Figures, weight: Weight) {
+        let filter = &self.query.filter;
+        if !filter.matches_time(names.at) {
+            return;
+        }
+        if let Some(group) = self.group(names) {
+            count(
+                figures,
+                weight,
+                &mut group.totals,
+                &mut group.costs,
+                &mut group.latencies,
+            );
+        }
+    }
+
+    /// Adds a cell of a roll-up, whatever its time is.
+    pub(super) fn merge(&mut self, cell: &Cell) {
+        if let Some(group) = self.group(&cell.names()) {
+            group.totals.merge(&cell.totals);
+            group.costs.merge(&cell.costs);
+            group.latencies.merge(&cell.latencies);
+        }
+    }
+
+    /// Returns the group of these names; `None` if the filter leaves them out, at any time.
+    fn group(&mut self, names: &Names<'_>) -> Option<&mut Group> {
+        if !self.query.filter.matches_names(names) {
+            return None;
+        }
+        self.key.clear();
+        for dimension in &self.query.group_by {
+            dimension.write_key(names, &mut self.key);
+        }
+        let index = if let Some(index) = self.by_key.get(&self.key) {
+            *index
+        } else {
+            let keys = self.query.group_by.iter().map(|by| by.key_of(names)).collect();
+            self.by_key.insert(self.key.clone(), self.groups.len());
+            self.groups.push(Group {
+                keys,
+                totals: Totals::default(),
+                costs: Distribution::default(),
+                latencies: Distribution::default(),
+            });
+            self.groups.len() - 1
+        };
+        self.groups.get_mut(index)
+    }
+
+    /// Returns the sums.
+    pub fn finish(mut self) -> Summary {
+        // What was taken back from a group may have been all of it.
+        self.groups.retain(|group| group.totals != Totals::default());
+        self.groups
+            .sort_by(|a, b| (Reverse(a.totals.cost), &a.keys).cmp(&(Reverse(b.totals.cost), &b.keys)));
+        let mut summary = Summary::default();
+        for group in &self.groups {
+            summary.total.merge(&group.totals);
+        }
+        summary.costs = Distribution::sum(self.groups.iter().map(|group| &group.costs));
+        summary.latencies = Distribution::sum(self.groups.iter().map(|group| &group.latencies));
+        summary.groups = self.groups;
+        summary
+    }
+}
