@@ -26,7 +26,8 @@ pub struct Attribution {
     tags: Option<Arc<[Tag]>>,
 }
 
-type Tag = (Arc<str>, Arc<str>);
+/// The key and the value of a tag.
+pub(crate) type Tag = (Arc<str>, Arc<str>);
 
 impl Attribution {
     /// Sets the feature, replacing one set before.
@@ -78,5 +79,21 @@ impl Attribution {
             .iter()
             .flat_map(|tags| tags.iter())
             .map(|(key, value)| (key, value))
+    }
+
+    /// Returns feature, user and tags, as they are shared.
+    #[expect(clippy::type_complexity, reason = "three fields, each once")]
+    pub(crate) const fn parts(&self) -> (Option<&Arc<str>>, Option<&Arc<str>>, Option<&Arc<[Tag]>>) {
+        let Self { feature, user, tags } = self;
+        (feature.as_ref(), user.as_ref(), tags.as_ref())
+    }
+
+    /// Takes what [`parts`](Self::parts) returned.
+    pub(crate) const fn from_parts(
+        feature: Option<Arc<str>>,
+        user: Option<Arc<str>>,
+        tags: Option<Arc<[Tag]>>,
+    ) -> Self {
+        Self { feature, user, tags }
     }
 }

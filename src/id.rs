@@ -99,6 +99,18 @@ macro_rules! time_ordered_id {
                 self.0.0.to_be_bytes()
             }
 
+            /// Returns the 26 characters that it is printed as.
+            #[allow(dead_code, reason = "as above")]
+            pub(crate) fn encode(self) -> [u8; 26] {
+                self.0.encode()
+            }
+
+            /// Takes the bits that [`to_bytes`](Self::to_bytes) returned.
+            #[allow(dead_code, reason = "not every kind of id is kept in such a form")]
+            pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(TimeOrdered(u128::from_be_bytes(bytes)))
+            }
+
             /// Returns the moment in the id.
             pub fn timestamp(self) -> Timestamp {
                 Timestamp::from_unix_millis(i64::try_from(self.0.0 >> 80).unwrap_or(i64::MAX))

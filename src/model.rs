@@ -32,6 +32,11 @@ impl ModelId {
         &self.0
     }
 
+    /// Returns the id as it is shared.
+    pub(crate) const fn shared(&self) -> &Arc<str> {
+        &self.0
+    }
+
     /// Returns what stands before a real `-YYYY-MM-DD` suffix, or `None` if there is no such suffix.
     pub fn without_date(&self) -> Option<&str> {
         let (base, date) = self.0.split_at_checked(self.0.len().checked_sub(11)?)?;

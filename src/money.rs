@@ -84,6 +84,13 @@ impl Usd {
     }
 }
 
+impl Usd {
+    /// Hands on the decimal text, which has nothing to escape, without an allocation.
+    pub(crate) fn with_text<T>(self, then: impl FnOnce(&str) -> T) -> T {
+        then(Digits::of(self.0.into()).as_str())
+    }
+}
+
 impl UsdSum {
     /// No money.
     pub const ZERO: Self = Self(0);
@@ -243,23 +250,30 @@ impl Digits {
     }
 }
 
+/// Reads an optional sign, 1 to 24 digits, and perhaps a point with 1 to 12 more.
 fn parse_decimal(text: &str) -> Option<i128> {
     let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
+        Some(rest) => (true, rest.as_bytes()),
+        None => (false, text.as_bytes()),
     };
-    let (whole, places) = digits.split_once('.').unwrap_or((digits, "0"));
-    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if !plain(whole) || !plain(places) || places.len() > 12 || whole.len() > 24 {
+    let is_digit = |byte: &u8| byte.is_ascii_digit();
+    let point = digits
+        .iter()
+        .position(|byte| !is_digit(byte))
+        .unwrap_or(digits.len());
+    let (whole, rest) = digits.split_at_checked(point)?;
+    let places = match rest.split_first() {
+        None => &b"0"[..],
+        Some((b'.', places)) => places,
+        Some(_) => return None,
+    };
+    let known = (1..=24).contains(&whole.len()) && (1..=12).contains(&places.len());
+    if !known || !places.iter().all(is_digit) {
         return None;
     }
-    let number = |part: &str| {
-        let digits = part.bytes().map(|byte| i128::from(byte - b'0'));
-        digits.fold(0_i128, |number, digit| number * 10 + digit)
-    };
     // Up to 18 digits fit into 64 bits, which are much faster.
-    let quick = |part: &str| {
-        let digits = part.bytes().map(|byte| u64::from(byte - b'0'));
+    let quick = |part: &[u8]| {
+        let digits = part.iter().map(|byte| u64::from(byte - b'0'));
         digits.fold(0_u64, |number, digit| number * 10 + digit)
     };
     let scale = 10_u64.pow(u32::try_from(12 - places.len()).unwrap_or(0));
@@ -267,7 +281,9 @@ fn parse_decimal(text: &str) -> Option<i128> {
     let pico = if whole.len() <= 6 {
         i128::from(quick(whole) * PLACES + fraction)
     } else {
-        number(whole).checked_mul(PICO)?.checked_add(fraction.into())?
+        let digits = whole.iter().map(|byte| i128::from(byte - b'0'));
+        let number = digits.fold(0_i128, |number, digit| number * 10 + digit);
+        number.checked_mul(PICO)?.checked_add(fraction.into())?
     };
     Some(if negative { -pico } else { pico })
 }

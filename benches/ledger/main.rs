@@ -9,11 +9,16 @@
 )]
 
 mod file;
+mod memory;
 mod pricing;
 mod samples;
 
 fn main() {
     let ten_million = std::env::args().any(|arg| arg == "10m");
+    if memory::is_measured() {
+        return;
+    }
     pricing::run();
+    memory::run();
     file::run(ten_million);
 }

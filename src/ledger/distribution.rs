@@ -1,5 +1,7 @@
 //! How values are spread, in integers.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Each power of two is split into this many buckets, as a power of two.
@@ -25,8 +27,9 @@ const BUCKETS: usize = 60 << SPLIT_BITS;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Distribution {
-    /// Bucket and count, sorted; no count is zero.
-    counts: Vec<(u16, u64)>,
+    /// Bucket and count, sorted; no count is zero. Shared by copies, since most groups of a summary hold one of a cell's;
+    /// `None` if there are none.
+    counts: Option<Arc<Vec<(u16, u64)>>>,
 }
 
 impl Distribution {
@@ -40,31 +43,48 @@ impl Distribution {
         self.change(bucket(value), 1_u64.wrapping_neg());
     }
 
+    fn counts(&self) -> &[(u16, u64)] {
+        self.counts.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    fn set(&mut self, counts: Vec<(u16, u64)>) {
+        self.counts = (!counts.is_empty()).then(|| Arc::new(counts));
+    }
+
     fn change(&mut self, bucket: u16, by: u64) {
-        match self.counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+        let counts = Arc::make_mut(self.counts.get_or_insert_default());
+        match counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
             Ok(at) => {
-                if let Some((_, count)) = self.counts.get_mut(at) {
+                if let Some((_, count)) = counts.get_mut(at) {
                     *count = count.wrapping_add(by);
                     if *count == 0 {
-                        self.counts.remove(at);
+                        counts.remove(at);
                     }
                 }
             }
-            Err(at) => self.counts.insert(at, (bucket, by)),
+            Err(at) => counts.insert(at, (bucket, by)),
+        }
+        if counts.is_empty() {
+            self.counts = None;
         }
     }
 
     /// Adds the values of another distribution.
     pub fn merge(&mut self, other: &Self) {
-        if other.counts.len() * 8 <= self.counts.len() {
-            for (bucket, count) in &other.counts {
+        if self.counts.is_none() {
+            self.counts.clone_from(&other.counts);
+            return;
+        }
+        let (own, others) = (self.counts(), other.counts());
+        if others.len() * 8 <= own.len() {
+            for (bucket, count) in others {
                 self.change(*bucket, *count);
             }
             return;
         }
-        let mut merged = Vec::with_capacity(self.counts.len() + other.counts.len());
-        let mut more = other.counts.iter().copied().peekable();
-        for (bucket, count) in self.counts.drain(..) {
+        let mut merged = Vec::with_capacity(own.len() + others.len());
+        let mut more = others.iter().copied().peekable();
+        for (bucket, count) in own.iter().copied() {
             while let Some(before) = more.next_if(|(at, _)| *at < bucket) {
                 merged.push(before);
             }
@@ -75,26 +95,25 @@ impl Distribution {
             }
         }
         merged.extend(more);
-        self.counts = merged;
+        self.set(merged);
     }
 
     /// Returns all values of some distributions together, quicker than by merging one after the other.
     pub(super) fn sum<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
         let mut sums = vec![0_u64; BUCKETS];
-        for (bucket, count) in parts.flat_map(|part| &part.counts) {
+        for (bucket, count) in parts.flat_map(Self::counts) {
             if let Some(sum) = sums.get_mut(usize::from(*bucket)) {
                 *sum = sum.wrapping_add(*count);
             }
         }
-        let buckets = (0_u16..).zip(sums).filter(|(_, count)| *count != 0);
-        Self {
-            counts: buckets.collect(),
-        }
+        let mut all = Self::default();
+        all.set((0_u16..).zip(sums).filter(|(_, count)| *count != 0).collect());
+        all
     }
 
     /// Returns how many values were counted.
     pub fn count(&self) -> u64 {
-        let counts = self.counts.iter().map(|(_, count)| *count);
+        let counts = self.counts().iter().map(|(_, count)| *count);
         counts.fold(0, u64::wrapping_add)
     }
 
@@ -105,7 +124,7 @@ impl Distribution {
             .div_ceil(100)
             .max(1);
         let mut passed = 0;
-        let reached = self.counts.iter().find(|(_, count)| {
+        let reached = self.counts().iter().find(|(_, count)| {
             passed += u128::from(*count);
             passed >= wanted
         });
@@ -137,7 +156,7 @@ impl Serialize for Distribution {
     /// As one flat list: bucket, count, bucket, count.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(
-            self.counts
+            self.counts()
                 .iter()
                 .flat_map(|(bucket, count)| [u64::from(*bucket), *count]),
         )
@@ -164,7 +183,9 @@ impl<'de> Deserialize<'de> for Distribution {
         if !counts.is_sorted_by(|(a, _), (b, _)| a < b) {
             return Err(wrong("the buckets of a distribution are not sorted"));
         }
-        Ok(Self { counts })
+        let mut all = Self::default();
+        all.set(counts);
+        Ok(all)
     }
 }
 

@@ -88,7 +88,7 @@ impl Dimension {
     }
 }
 
-fn day(at: Timestamp) -> Option<Arc<str>> {
+pub(super) fn day(at: Timestamp) -> Option<Arc<str>> {
     let at = jiff::Timestamp::from_millisecond(at.as_unix_millis()).ok()?;
     let date = jiff::tz::TimeZone::UTC.to_datetime(at).date();
     Some(date.to_string().into())

@@ -19,7 +19,7 @@ pub(super) enum Width {
 }
 
 impl Width {
-    const fn millis(self) -> i64 {
+    pub(super) const fn millis(self) -> i64 {
         match self {
             Self::Quarter => 900_000,
             Self::Day => DAY_MS,
@@ -97,7 +97,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    fn new(names: &Names<'_>, width: Width) -> Self {
+    pub(super) fn new(names: &Names<'_>, width: Width) -> Self {
         Self {
             at: start(names.at, width),
             feature: names.feature.map(Arc::from),
@@ -127,7 +127,8 @@ impl Cell {
     }
 }
 
-fn start(at: Timestamp, width: Width) -> Timestamp {
+/// Returns when the stretch of time began that a moment is in.
+pub(super) fn start(at: Timestamp, width: Width) -> Timestamp {
     let width = width.millis();
     Timestamp::from_unix_millis(at.as_unix_millis().div_euclid(width).saturating_mul(width))
 }

@@ -2,10 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::ledger::facts::{Figures, Names, Weight, count};
+use crate::ledger::query::{DAY_MS, day as day_key};
 use crate::ledger::rollup::Cell;
-use crate::ledger::{Distribution, Group, LedgerEntry, Query, Summary, Totals};
+use crate::ledger::{Dimension, Distribution, Group, LedgerEntry, Query, Summary, Totals};
 
 /// Adds up entries to a [`Summary`], one at a time. A ledger that has no faster way answers its queries with it.
 ///
@@ -27,6 +30,8 @@ pub struct Tally {
     groups: Vec<Group>,
     by_key: HashMap<Vec<u8>, usize>,
     key: Vec<u8>,
+    /// The key of the day that came last: most entries are of the same day as the one before.
+    day: Option<(i64, Option<Arc<str>>)>,
 }
 
 impl Tally {
@@ -37,6 +42,7 @@ impl Tally {
             groups: Vec::new(),
             by_key: HashMap::new(),
             key: Vec::new(),
+            day: None,
         }
     }
 
@@ -87,7 +93,11 @@ impl Tally {
         let index = if let Some(index) = self.by_key.get(&self.key) {
             *index
         } else {
-            let keys = self.query.group_by.iter().map(|by| by.key_of(names)).collect();
+            let keys = self.query.group_by.iter().map(|by| match by {
+                Dimension::Day => day_of(&mut self.day, names.at),
+                by => by.key_of(names),
+            });
+            let keys = keys.collect();
             self.by_key.insert(self.key.clone(), self.groups.len());
             self.groups.push(Group {
                 keys,
@@ -104,15 +114,35 @@ impl Tally {
     pub fn finish(mut self) -> Summary {
         // What was taken back from a group may have been all of it.
         self.groups.retain(|group| group.totals != Totals::default());
-        self.groups
-            .sort_by(|a, b| (Reverse(a.totals.cost), &a.keys).cmp(&(Reverse(b.totals.cost), &b.keys)));
+        // Groups are large: their places are sorted, and each is moved once.
+        let rank = |at: &usize| {
+            let group = self.groups.get(*at);
+            group.map(|group| (Reverse(group.totals.cost), &group.keys))
+        };
+        let mut places: Vec<usize> = (0..self.groups.len()).collect();
+        places.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        let mut unsorted: Vec<Option<Group>> = self.groups.into_iter().map(Some).collect();
+        let sorted = places.into_iter().filter_map(|at| unsorted.get_mut(at)?.take());
+        let groups: Vec<Group> = sorted.collect();
         let mut summary = Summary::default();
-        for group in &self.groups {
+        for group in &groups {
             summary.total.merge(&group.totals);
         }
-        summary.costs = Distribution::sum(self.groups.iter().map(|group| &group.costs));
-        summary.latencies = Distribution::sum(self.groups.iter().map(|group| &group.latencies));
-        summary.groups = self.groups;
+        summary.costs = Distribution::sum(groups.iter().map(|group| &group.costs));
+        summary.latencies = Distribution::sum(groups.iter().map(|group| &group.latencies));
+        summary.groups = groups;
         summary
     }
+}
+
+fn day_of(last: &mut Option<(i64, Option<Arc<str>>)>, at: Timestamp) -> Option<Arc<str>> {
+    let number = at.as_unix_millis().div_euclid(DAY_MS);
+    if let Some((day, key)) = last
+        && *day == number
+    {
+        return key.clone();
+    }
+    let key = day_key(at);
+    *last = Some((number, key.clone()));
+    key
 }

@@ -173,7 +173,16 @@ impl Totals {
 
     /// Adds other totals, of other entries.
     pub fn merge(&mut self, other: &Self) {
-        let add = |sum: &mut u64, more: u64| Weight::Add.add(sum, more);
+        self.weigh(other, Weight::Add);
+    }
+
+    /// Takes back totals that were merged before, or will be.
+    pub(super) fn take_back(&mut self, other: &Self) {
+        self.weigh(other, Weight::TakeBack);
+    }
+
+    fn weigh(&mut self, other: &Self, weight: Weight) {
+        let add = |sum: &mut u64, more: u64| weight.add(sum, more);
         add(&mut self.calls, other.calls);
         add(&mut self.attempts, other.attempts);
         add(&mut self.succeeded, other.succeeded);
@@ -182,10 +191,10 @@ impl Totals {
         add(&mut self.cut_short, other.cut_short);
         add(&mut self.abandoned, other.abandoned);
         add(&mut self.unreported, other.unreported);
-        count_usage(&mut self.usage, other.usage, Weight::Add);
-        self.cost += other.cost;
-        self.savings.merge(&other.savings);
-        self.coverage.merge(&other.coverage);
+        count_usage(&mut self.usage, other.usage, weight);
+        weight.add_money(&mut self.cost, other.cost);
+        self.savings.weigh(&other.savings, weight);
+        self.coverage.weigh(&other.coverage, weight);
     }
 
     /// Returns the most that the rows can have cost, or `None` if some of them have no upper bound.
@@ -277,11 +286,11 @@ impl Savings {
         self.routing.saturating_add(self.lane).saturating_add(self.cache)
     }
 
-    fn merge(&mut self, other: &Self) {
-        self.baseline += other.baseline;
-        self.routing += other.routing;
-        self.lane += other.lane;
-        self.cache += other.cache;
+    fn weigh(&mut self, other: &Self, weight: Weight) {
+        weight.add_money(&mut self.baseline, other.baseline);
+        weight.add_money(&mut self.routing, other.routing);
+        weight.add_money(&mut self.lane, other.lane);
+        weight.add_money(&mut self.cache, other.cache);
     }
 }
 
@@ -303,14 +312,14 @@ impl Coverage {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
-        let add = |sum: &mut u64, more: u64| Weight::Add.add(sum, more);
+    fn weigh(&mut self, other: &Self, weight: Weight) {
+        let add = |sum: &mut u64, more: u64| weight.add(sum, more);
         add(&mut self.priced, other.priced);
         add(&mut self.partial, other.partial);
         add(&mut self.unpriced, other.unpriced);
         add(&mut self.unbounded, other.unbounded);
-        self.open += other.open;
-        self.single_source += other.single_source;
+        weight.add_money(&mut self.open, other.open);
+        weight.add_money(&mut self.single_source, other.single_source);
         add(&mut self.without_usage, other.without_usage);
         add(&mut self.compared, other.compared);
     }
@@ -376,6 +385,8 @@ mod tests {
             merged.merge(&totals(one));
             prop_assert_eq!(merged, whole);
             prop_assert_eq!(totals(entries.iter().rev()), whole);
+            merged.take_back(&totals(other));
+            prop_assert_eq!(merged, totals(one));
         }
 
         #[test]

@@ -163,7 +163,12 @@ async fn what_the_ledger_pushed_out_is_told() {
         let entry = entry(None, Cost::Priced(Usd::from_pico(pico)));
         ledger.record(&Arc::new(entry)).unwrap();
     }
-    let text = Report::of(&ledger).await.unwrap().to_text();
+    let all = Report::of(&ledger).await.unwrap();
+    assert_eq!(all.total().cost, "0.003".parse().unwrap());
+    assert!(!all.to_text().contains("Left out"), "{}", all.to_text());
+    // The ledger's sums know no users.
+    let of_user = Filter::default().with_user("u");
+    let text = Report::of_matching(&ledger, of_user).await.unwrap().to_text();
     assert!(text.contains("Left out: 1 older calls for 0.001 USD"), "{text}");
 }
 

@@ -116,8 +116,19 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// How much of a string is looked at byte by byte: most names and values end sooner than a search for them begins.
+const SHORT: usize = 24;
+
 fn string_length(json: &[u8]) -> Option<usize> {
     let mut at = json.strip_prefix(b"\"").map(|_| 1)?;
+    let short = json.get(1..).unwrap_or_default().iter().take(SHORT);
+    for byte in short {
+        match byte {
+            b'"' => return Some(at + 1),
+            b'\\' => break,
+            _ => at += 1,
+        }
+    }
     loop {
         at += memchr2(b'"', b'\\', json.get(at..)?)?;
         match json.get(at)? {

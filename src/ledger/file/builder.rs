@@ -2,9 +2,11 @@
 
 use std::num::NonZeroU64;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::clock::{Clock, SystemClock};
 use crate::ledger::LedgerError;
@@ -152,7 +154,9 @@ impl FileLedgerBuilder {
                 writing: Mutex::new(writing),
                 view: Mutex::new(view),
                 turn: Arc::default(),
+                turn_over: Notify::new(),
                 synced: AtomicU64::new(0),
+                flushing: AtomicUsize::new(0),
                 settings: self,
             }),
         })

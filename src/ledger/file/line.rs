@@ -11,6 +11,7 @@ use crate::lane::Lane;
 use crate::ledger::entry::{cost_source, once};
 use crate::ledger::facts::{Figures, Names, Tags, Text, Weight};
 use crate::ledger::{Adjusted, Baseline, Role, Status};
+use crate::money::Usd;
 use crate::pricing::{Cost, PriceSource, UnpricedReason};
 use crate::usage::Usage;
 use crate::wire;
@@ -33,6 +34,59 @@ fn whole<T: FromStr>(value: &[u8]) -> Option<T> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
+fn usd(value: &[u8]) -> Option<Usd> {
+    whole(value.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+}
+
+/// Reads the cost of most lines, `{"priced":"..."}`.
+fn priced(value: &[u8]) -> Option<Cost> {
+    let amount = value.strip_prefix(b"{\"priced\":")?.strip_suffix(b"}")?;
+    usd(amount).map(Cost::Priced)
+}
+
+fn baseline(value: &[u8]) -> Option<Baseline> {
+    let (mut cost, mut levers) = (None, [Usd::ZERO; 3]);
+    wire::members(value, |name, value| {
+        let amount = usd(value.value()?)?;
+        match name {
+            b"cost" => cost = Some(amount),
+            b"routing" => levers[0] = amount,
+            b"lane" => levers[1] = amount,
+            b"cache" => levers[2] = amount,
+            _ => {}
+        }
+        Some(())
+    })?;
+    let [routing, lane, cache] = levers;
+    Some(Baseline {
+        cost: cost?,
+        routing,
+        lane,
+        cache,
+    })
+}
+
+/// Reads token counts; those with more than the usual ones by their own reader.
+fn usage(value: &[u8]) -> Option<Usage> {
+    let (mut counts, mut is_usual) = (Usage::default(), true);
+    wire::members(value, |name, value| {
+        let value = value.value()?;
+        let count = match name {
+            b"input_tokens" => &mut counts.input_tokens,
+            b"output_tokens" => &mut counts.output_tokens,
+            b"cache_read_tokens" => &mut counts.cache_read_tokens,
+            b"reasoning_tokens" => &mut counts.reasoning_tokens,
+            _ => {
+                is_usual = false;
+                return Some(());
+            }
+        };
+        *count = whole(value)?;
+        Some(())
+    })?;
+    if is_usual { Some(counts) } else { json(value) }
+}
+
 /// Returns which of some values has this name, much faster than serde does.
 fn named<T: Copy>(value: &[u8], all: &[T], name: impl Fn(T) -> &'static str) -> Option<T> {
     let value = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
@@ -47,9 +101,7 @@ pub(super) struct Line<'a> {
     user: Option<Cow<'a, str>>,
     tags: Vec<(Text<'a>, Text<'a>)>,
     endpoint: Cow<'a, str>,
-    requested_model: Option<Cow<'a, str>>,
-    sent_model: Option<Cow<'a, str>>,
-    served_model: Option<Cow<'a, str>>,
+    model: Option<Cow<'a, str>>,
     lane: Lane,
     role: Role,
     status: Status,
@@ -67,6 +119,8 @@ impl<'a> Line<'a> {
     ///
     /// A line has passed its checksum, and was written by this crate: what is not looked at is not checked either.
     pub(super) fn read(json_line: &'a [u8]) -> Option<Self> {
+        // What was asked, sent and served: the last one that is there counts.
+        let mut models = [None; 3];
         let (mut at, mut endpoint, mut lane, mut status, mut cost) = (None, None, None, None, None);
         let mut rest = Self {
             at: Timestamp::from_unix_millis(0),
@@ -74,9 +128,7 @@ impl<'a> Line<'a> {
             user: None,
             tags: Vec::new(),
             endpoint: Cow::Borrowed(""),
-            requested_model: None,
-            sent_model: None,
-            served_model: None,
+            model: None,
             lane: Lane::Standard,
             role: Role::default(),
             status: Status::Succeeded,
@@ -97,23 +149,25 @@ impl<'a> Line<'a> {
                 b"user" => rest.user = Some(wire::text(value)?),
                 b"tags" => rest.tags = json(value)?,
                 b"endpoint" => endpoint = Some(wire::text(value)?),
-                b"requested_model" => rest.requested_model = Some(wire::text(value)?),
-                b"sent_model" => rest.sent_model = Some(wire::text(value)?),
-                b"served_model" => rest.served_model = Some(wire::text(value)?),
+                b"requested_model" => models[0] = Some(value),
+                b"sent_model" => models[1] = Some(value),
+                b"served_model" => models[2] = Some(value),
                 b"lane" => lane = Some(named(value, &Lane::ALL, Lane::as_str)?),
                 b"status" => status = Some(named(value, Status::ALL, Status::as_str)?),
                 b"attempts" => rest.attempts = whole(value)?,
-                b"usage" => rest.usage = Some(json(value)?),
-                b"cost" => cost = Some(json(value)?),
+                b"usage" => rest.usage = Some(usage(value)?),
+                b"cost" => cost = Some(priced(value).map_or_else(|| json(value), Some)?),
                 b"price_source" => rest.price_source = Some(json(value)?),
-                b"baseline" => rest.baseline = Some(json(value)?),
+                b"baseline" => rest.baseline = Some(baseline(value)?),
                 b"adjusts" => rest.adjusts = Some(json(value)?),
                 b"latency_ms" => rest.latency_ms = Some(whole(value)?),
                 _ => {}
             }
             Some(())
         })?;
+        let model = models.into_iter().flatten().next_back();
         Some(Self {
+            model: model.map(wire::text).map_or(Some(None), |text| text.map(Some))?,
             at: at?,
             endpoint: endpoint?,
             lane: lane?,
@@ -125,13 +179,12 @@ impl<'a> Line<'a> {
 
     /// Hands on the names and figures of the line, and before them those that it takes back.
     pub(super) fn count(&self, mut sum: impl FnMut(&Names<'_>, &Figures, Weight)) {
-        let models = [&self.served_model, &self.sent_model, &self.requested_model];
         let names = Names {
             at: self.at,
             feature: self.feature.as_deref(),
             user: self.user.as_deref(),
             tags: Tags::Read(&self.tags),
-            model: models.into_iter().find_map(Option::as_deref),
+            model: self.model.as_deref(),
             lane: self.lane,
             source: cost_source(&self.cost, self.price_source),
             endpoint: &self.endpoint,

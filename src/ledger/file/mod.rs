@@ -1,6 +1,7 @@
 //! A ledger in a directory of files.
 
 mod builder;
+mod encode;
 mod entries;
 mod fold;
 mod keeper;
@@ -15,27 +16,37 @@ mod writing;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::ledger::{CostLedger, Filter, HashKey, LedgerEntry, LedgerError, Query, Recorded, Summary, Tally};
 use crate::storage::StorageError;
 
+use self::encode::encode;
 use self::entries::Entries;
 use self::keeper::{Keeper, Left};
 use self::layout::Layout;
 use self::view::View;
-use self::writing::{Writing, encode};
+use self::writing::Writing;
 
 pub use self::builder::{DamagedLines, FileLedgerBuilder, SyncPolicy};
 pub use self::layout::{Recovery, TornTail};
 
 /// How many entries a scan reads at a time, off the async threads.
 const ENTRIES_A_CHUNK: usize = 512;
+
+/// With more flushes than this at once, a sync waits a moment for those that the last one released: they have the next
+/// entry ready, and would else wait for a sync of their own.
+const CROWD: usize = 4;
+/// That moment, much shorter than a sync of most disks.
+const GATHER: Duration = Duration::from_micros(50);
 
 /// Keeps entries as JSON lines in a directory.
 ///
@@ -77,10 +88,30 @@ struct Inner {
     hash_key: HashKey,
     writing: Mutex<Writing>,
     view: Mutex<View>,
-    /// Held by the one flush that syncs, so that those who wait find their entries synced too.
+    /// Held by the one that syncs.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Tells those that wait that a turn is over: their entries may be synced by now, and if not, the turn is free.
+    turn_over: Notify,
     /// How many records are synced.
     synced: AtomicU64,
+    /// How many flushes wait or sync at this moment.
+    flushing: AtomicUsize,
+}
+
+/// Counts a flush until it ends or is dropped.
+struct Flushing<'a>(&'a AtomicUsize);
+
+impl<'a> Flushing<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What [`FileLedger::verify`] found.
@@ -190,22 +221,30 @@ impl CostLedger for FileLedger {
 
     async fn flush(&self) -> Result<(), LedgerError> {
         let wanted = self.inner.writing().recorded();
-        let turn = Arc::clone(&self.inner.turn).lock_owned().await;
-        // While this one waited for its turn, another may have synced its entries.
-        if self.inner.synced.load(Ordering::Acquire) >= wanted {
-            return Ok(());
-        }
-        let inner = Arc::clone(&self.inner);
-        // The turn goes with the work, which runs on if this future is dropped.
-        off_thread(move || {
-            let result = inner.sync();
-            if inner.settings.sync == SyncPolicy::OnFlush {
-                inner.tidy();
+        let _flushing = Flushing::begin(&self.inner.flushing);
+        loop {
+            let mut turn_over = pin!(self.inner.turn_over.notified());
+            turn_over.as_mut().enable();
+            if self.inner.synced.load(Ordering::Acquire) >= wanted {
+                return Ok(());
             }
-            drop(turn);
-            result
-        })
-        .await?
+            let Some(turn) = Turn::try_take(&self.inner) else {
+                turn_over.await;
+                continue;
+            };
+            // The turn goes with the work, which runs on if this future is dropped.
+            return off_thread(move || {
+                if turn.inner.flushing.load(Ordering::Relaxed) > CROWD {
+                    std::thread::sleep(GATHER);
+                }
+                let result = turn.inner.sync();
+                if turn.inner.settings.sync == SyncPolicy::OnFlush {
+                    turn.inner.tidy();
+                }
+                result
+            })
+            .await?;
+        }
     }
 
     async fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
@@ -230,6 +269,36 @@ impl CostLedger for FileLedger {
             }
         });
         chunks.try_flatten().boxed()
+    }
+}
+
+/// The right to sync. Giving it back tells those that wait.
+#[derive(Debug)]
+struct Turn {
+    inner: Arc<Inner>,
+    taken: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turn {
+    fn try_take(inner: &Arc<Inner>) -> Option<Self> {
+        Some(Self {
+            taken: Some(Arc::clone(&inner.turn).try_lock_owned().ok()?),
+            inner: Arc::clone(inner),
+        })
+    }
+
+    fn take(inner: Arc<Inner>) -> Self {
+        Self {
+            taken: Some(Arc::clone(&inner.turn).blocking_lock_owned()),
+            inner,
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.taken = None;
+        self.inner.turn_over.notify_waiters();
     }
 }
 
@@ -300,6 +369,7 @@ impl Inner {
         if !open.is_empty() {
             open.sync(&self.layout)?;
             self.writing().is_safe(&open);
+            tracing::trace!(target: "thrifty", entries = open.entries(), "the ledger is synced");
             self.synced.store(open.recorded, Ordering::Release);
         }
         Ok(())
@@ -330,9 +400,9 @@ impl Inner {
     }
 
     /// What the ledger's thread does.
-    fn keep(&self) -> Left {
+    fn keep(self: Arc<Self>) -> Left {
         self.writing().retire_if_due(self.settings.clock.now());
-        let turn = self.turn.blocking_lock();
+        let turn = Turn::take(Arc::clone(&self));
         if let Err(error) = self.sync() {
             tracing::error!(target: "thrifty", %error, "the ledger could not be synced");
         }

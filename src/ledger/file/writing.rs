@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::id::EntryId;
+use crate::ledger::file::encode::encode;
 use crate::ledger::file::known_ids::{KnownIds, digest};
 use crate::ledger::file::layout::Layout;
 use crate::ledger::file::recent::{Recent, WINDOW};
@@ -219,6 +220,10 @@ impl Writing {
 }
 
 impl Unsafe {
+    pub(super) const fn entries(&self) -> usize {
+        self.entries
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries == 0 && self.files.is_empty()
     }
@@ -234,12 +239,6 @@ impl Unsafe {
         }
         Ok(())
     }
-}
-
-pub(super) fn encode(entry: &LedgerEntry) -> Result<Vec<u8>, LedgerError> {
-    let mut json = Vec::with_capacity(768);
-    serde_json::to_writer(&mut json, entry).map_err(|source| LedgerError::Encode { source })?;
-    Ok(json)
 }
 
 fn day_of(now: Timestamp) -> i64 {
