@@ -1,6 +1,6 @@
 //! The lines of a segment: JSON objects whose last key is a checksum, chained from line to line.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -213,10 +213,21 @@ impl<R: BufRead> LineReader<R> {
 
     fn read_line(&mut self) -> io::Result<usize> {
         self.line.clear();
-        self.input
-            .by_ref()
-            .take(LONGEST_LINE)
-            .read_until(b'\n', &mut self.line)
+        loop {
+            let read = match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            let room = usize::try_from(LONGEST_LINE).unwrap_or(usize::MAX) - self.line.len();
+            let read = read.get(..room).unwrap_or(read);
+            let end = memchr::memchr(b'\n', read).map_or(read.len(), |at| at + 1);
+            let (part, _) = read.split_at(end);
+            self.line.extend_from_slice(part);
+            self.input.consume(end);
+            if end == 0 || self.line.ends_with(b"\n") {
+                return Ok(self.line.len());
+            }
+        }
     }
 }
 
