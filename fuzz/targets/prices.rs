@@ -26,7 +26,10 @@ fn check(loaded: Result<Loaded, LoadError>) {
                 let usage = Usage::new(tokens, tokens);
                 let now = Timestamp::from_unix_millis(1_795_000_000_000);
                 let cost = loaded.book.cost(&model, lane, &usage, now);
-                assert!(cost.known().is_none_or(|known| known >= Usd::ZERO), "{model}: {cost}");
+                assert!(
+                    cost.known().is_none_or(|known| known >= Usd::ZERO),
+                    "{model}: {cost}"
+                );
             }
         }
     }

@@ -38,6 +38,7 @@ use crate::money::UsdSum;
 pub struct Report {
     total: Totals,
     evicted: Totals,
+    bad_lines: u64,
     tables: Vec<Table>,
 }
 
@@ -79,6 +80,7 @@ impl Report {
         Ok(Self {
             total: summary.total,
             evicted: summary.evicted,
+            bad_lines: summary.bad_lines,
             tables: tables.map(|(at, name)| Table::of(&summary, at, name)).collect(),
         })
     }
@@ -150,6 +152,12 @@ impl Report {
             caveats.push(format!(
                 "Left out: {} older calls for {bound}{} USD, of which the ledger kept only the sum.",
                 self.evicted.calls, self.evicted.cost
+            ));
+        }
+        if self.bad_lines > 0 {
+            caveats.push(format!(
+                "Left out: {} lines of the ledger that are damaged; what was in them is not known.",
+                self.bad_lines
             ));
         }
         caveats

@@ -1,10 +1,12 @@
+use futures_core::stream::BoxStream;
+
 use super::*;
 use crate::attribution::Attribution;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
-use crate::ledger::{Baseline, InMemoryLedger, LedgerEntry};
+use crate::ledger::{Baseline, InMemoryLedger, LedgerEntry, Recorded};
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, PriceSource, UnpricedReason};
 use crate::usage::Usage;
@@ -188,4 +190,41 @@ async fn spend_at_prices_of_one_source_is_told() {
     let with = report(vec![confirmed, own, of("0.0005", PriceSource::SingleSource)]).await;
     assert!(with.to_text().contains(line), "{}", with.to_text());
     assert!(with.to_html().contains(line));
+}
+
+/// A ledger that had to leave lines out.
+#[derive(Debug)]
+struct Damaged(InMemoryLedger);
+
+#[async_trait::async_trait]
+impl CostLedger for Damaged {
+    fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
+        self.0.record(entry)
+    }
+
+    async fn flush(&self) -> Result<(), LedgerError> {
+        self.0.flush().await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
+        let mut summary = self.0.query(query).await?;
+        summary.bad_lines = 3;
+        Ok(summary)
+    }
+
+    fn scan(&self, filter: &Filter) -> BoxStream<'_, Result<Arc<LedgerEntry>, LedgerError>> {
+        self.0.scan(filter)
+    }
+}
+
+#[tokio::test]
+async fn damaged_lines_are_told() {
+    let ledger = Damaged(InMemoryLedger::new());
+    ledger
+        .record(&Arc::new(entry(None, Cost::Priced(Usd::from_pico(7)))))
+        .unwrap();
+    let report = Report::of(&ledger).await.unwrap();
+    let line = "Left out: 3 lines of the ledger that are damaged; what was in them is not known.";
+    assert!(report.to_text().contains(line), "{}", report.to_text());
+    assert!(report.to_html().contains(line));
 }
