@@ -30,6 +30,9 @@ pub struct Repriced {
 /// times. Only those are whose answer carried token counts and whose cost follows from them: what was lost, abandoned or
 /// cut short keeps its bounds. An adjusted entry has no baseline, since the one before is at the old prices.
 ///
+/// Do this once at a time: two that run at once would each take back what was there before. Where old segments are
+/// removed, reprice what is at least two days from its end.
+///
 /// It holds what it adjusted in memory, at about 100 bytes each. The new entries are flushed.
 ///
 /// # Errors

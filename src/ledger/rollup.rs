@@ -110,6 +110,16 @@ impl Cell {
         }
     }
 
+    /// Returns the cell's key in a dimension, without a copy of its text where it has one.
+    pub(super) fn key(&self, by: &Dimension) -> Option<Arc<str>> {
+        match by {
+            Dimension::Feature => self.feature.clone(),
+            Dimension::Model => self.model.clone(),
+            Dimension::Source => self.source.clone(),
+            other => other.key_of(&self.names()),
+        }
+    }
+
     /// Returns what the cell can be split and filtered by; the other names mean nothing.
     pub(super) fn names(&self) -> Names<'_> {
         Names {

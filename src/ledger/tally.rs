@@ -61,7 +61,7 @@ impl Tally {
         if !filter.matches_time(names.at) {
             return;
         }
-        if let Some(group) = self.group(names) {
+        if let Some(group) = self.group(names, |by| by.key_of(names)) {
             count(
                 figures,
                 weight,
@@ -74,15 +74,20 @@ impl Tally {
 
     /// Adds a cell of a roll-up, whatever its time is.
     pub(super) fn merge(&mut self, cell: &Cell) {
-        if let Some(group) = self.group(&cell.names()) {
+        if let Some(group) = self.group(&cell.names(), |by| cell.key(by)) {
             group.totals.merge(&cell.totals);
             group.costs.merge(&cell.costs);
             group.latencies.merge(&cell.latencies);
         }
     }
 
-    /// Returns the group of these names; `None` if the filter leaves them out, at any time.
-    fn group(&mut self, names: &Names<'_>) -> Option<&mut Group> {
+    /// Returns the group of these names; `None` if the filter leaves them out, at any time. `key` makes the keys of a new
+    /// group.
+    fn group(
+        &mut self,
+        names: &Names<'_>,
+        key: impl Fn(&Dimension) -> Option<Arc<str>>,
+    ) -> Option<&mut Group> {
         if !self.query.filter.matches_names(names) {
             return None;
         }
@@ -95,7 +100,7 @@ impl Tally {
         } else {
             let keys = self.query.group_by.iter().map(|by| match by {
                 Dimension::Day => day_of(&mut self.day, names.at),
-                by => by.key_of(names),
+                by => key(by),
             });
             let keys = keys.collect();
             self.by_key.insert(self.key.clone(), self.groups.len());

@@ -54,8 +54,11 @@ struct FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // A lock file that stays behind is harmless: the next one to look takes it and removes it.
-        let _ = fs::remove_file(&self.path);
+        // A lock file that stays behind is harmless: the next one to look takes it. Elsewhere than on Unix nobody could
+        // tell a removed one from the next.
+        if cfg!(unix) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -109,14 +112,20 @@ impl Disk for StdDisk {
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Lock>> {
-        let file = private(OpenOptions::new().write(true).create(true).truncate(false)).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(FileLock {
-                path: path.to_owned(),
-                _file: file,
-            }))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        loop {
+            let file = private(OpenOptions::new().write(true).create(true).truncate(false)).open(path)?;
+            match file.try_lock() {
+                // Who had it before may have removed the file since it was opened here.
+                Ok(()) if !is_at(&file, path)? => {}
+                Ok(()) => {
+                    return Ok(Some(Box::new(FileLock {
+                        path: path.to_owned(),
+                        _file: file,
+                    })));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
     }
 
@@ -141,6 +150,25 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+/// Whether a file is still the one that the path leads to.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        let own = file.metadata()?;
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            there => there.map(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        Ok(true)
     }
 }
 

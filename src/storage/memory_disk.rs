@@ -244,12 +244,15 @@ impl Disk for MemoryDisk {
         let mut content = self.content();
         content.call()?;
         let free = content.locks.insert(path.to_owned());
-        let lock = MemoryLock {
-            path: path.to_owned(),
-            process: content.process,
-            disk: self.clone(),
+        let process = content.process;
+        let lock = || -> Lock {
+            Box::new(MemoryLock {
+                path: path.to_owned(),
+                process,
+                disk: self.clone(),
+            })
         };
-        Ok(free.then_some(Box::new(lock)))
+        Ok(free.then(lock))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

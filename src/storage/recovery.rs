@@ -90,7 +90,9 @@ pub(crate) fn recover(
             format.check_header(segment, reader.line())?;
         }
         let valid = reader.position().bytes;
-        if reader.whole_line_follows().map_err(io_error("read", segment))? {
+        // Zeros are what a loss of power leaves of a page that was not synced, and then nothing after it was either.
+        let is_hole = memchr::memchr(0, reader.line()).is_some();
+        if !is_hole && reader.whole_line_follows().map_err(io_error("read", segment))? {
             if damage == Damage::PassOver {
                 continue;
             }
@@ -128,6 +130,7 @@ fn cut(disk: &dyn Disk, segment: &Path, valid: u64, quarantine: &Path) -> Result
         bytes += read as u64;
     }
     kept.sync().map_err(io_error("sync", &kept_in))?;
+    disk.sync_dir(quarantine).map_err(io_error("sync", quarantine))?;
     if valid == 0 {
         disk.remove(segment).map_err(io_error("remove", segment))?;
     } else {

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -12,10 +12,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::ledger::LedgerError;
 use crate::ledger::file::layout::Layout;
 use crate::ledger::file::recent::WINDOW;
-use crate::ledger::file::sealing;
 use crate::ledger::file::view::View;
 use crate::ledger::file::writing::Writing;
-use crate::ledger::file::{FileLedger, Inner};
+use crate::ledger::file::{FileLedger, Inner, opening, sealing};
 use crate::storage::{Damage, Disk, StdDisk};
 
 /// When entries become safe from a loss of power.
@@ -104,7 +103,7 @@ impl FileLedgerBuilder {
         self
     }
 
-    /// Removes a sealed segment so long after its newest entry, at least two days. Its sums stay, so that spend by
+    /// Removes a sealed segment so long after the day of its newest entry, at least two days. Its sums stay, so that spend by
     /// feature, model, lane, source and time stays exact; what needs the entries is then only in
     /// [`Summary::evicted`](crate::ledger::Summary::evicted).
     pub fn with_retention(mut self, keep: Duration) -> Self {
@@ -137,7 +136,7 @@ impl FileLedgerBuilder {
     /// As [`FileLedger::open`].
     pub fn open(self, dir: impl AsRef<Path>) -> Result<FileLedger, LedgerError> {
         let layout = Arc::new(Layout::new(Arc::clone(&self.disk), dir.as_ref()));
-        let recovery = layout.open(self.damage())?;
+        let recovery = opening::open(&layout, self.damage())?;
         let hash_key = layout.hash_key()?;
         let now = self.clock.now();
         if let Some(keep) = self.retention {
@@ -157,6 +156,7 @@ impl FileLedgerBuilder {
                 turn_over: Notify::new(),
                 synced: AtomicU64::new(0),
                 flushing: AtomicUsize::new(0),
+                expired_in: AtomicI64::new(i64::MIN),
                 settings: self,
             }),
         })

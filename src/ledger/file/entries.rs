@@ -9,6 +9,17 @@ use crate::ledger::file::line::Line;
 use crate::ledger::{Filter, LedgerEntry, LedgerError, Tally};
 use crate::storage::{Disk, LineReader, Next, StorageError, io_error};
 
+const SHORTER: &str = "the segment became shorter while it was read";
+
+/// Whether an error comes from another ledger's work in the directory meanwhile: another look will do.
+pub(super) fn is_stale(error: &LedgerError) -> bool {
+    match error {
+        LedgerError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        LedgerError::BadLine { why, .. } => *why == SHORTER,
+        _ => false,
+    }
+}
+
 /// What is to be read of a segment.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -21,6 +32,7 @@ pub(super) struct Part {
 /// The lines of a part that hold entries.
 struct Lines {
     path: PathBuf,
+    bytes: u64,
     reader: LineReader<BufReader<Take<Box<dyn Read + Send>>>>,
     skipped: std::iter::Peekable<std::vec::IntoIter<u64>>,
 }
@@ -30,6 +42,7 @@ impl Lines {
         let file = disk.read(&part.path, 0).map_err(io_error("open", &part.path))?;
         let input = BufReader::with_capacity(64 << 10, file.take(part.bytes));
         Ok(Self {
+            bytes: part.bytes,
             path: part.path,
             reader: LineReader::new(input),
             skipped: part.skipped.into_iter().peekable(),
@@ -39,9 +52,10 @@ impl Lines {
     /// Hands the next line to `read`; `None` at the end.
     fn next<T>(&mut self, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, LedgerError> {
         loop {
-            let number = self.reader.position().lines + 1;
+            let (number, at) = (self.reader.position().lines + 1, self.reader.position().bytes);
             let is_skipped = self.skipped.next_if_eq(&number).is_some();
             let why = match self.reader.next().map_err(io_error("read", &self.path))? {
+                Next::End | Next::Torn(_) if at < self.bytes => SHORTER,
                 Next::End | Next::Torn(_) => return Ok(None),
                 Next::Line(header) if number == 1 => {
                     FORMAT.check_header(&self.path, header)?;

@@ -63,12 +63,17 @@ impl Keeper {
                 loop {
                     asked.wait(IDLE, |asked| asked.work || asked.stop);
                     // Records of the next moments are synced together.
-                    if asked.wait(interval, |asked| asked.stop).stop {
+                    let now = asked.wait(interval, |asked| asked.stop);
+                    let Some(inner) = inner.upgrade() else { return };
+                    if now.stop && !now.work {
                         return;
                     }
                     asked.set(|asked| asked.work = false);
-                    let Some(inner) = inner.upgrade() else { return };
-                    if inner.keep() == Left::Work {
+                    let left = inner.keep();
+                    if now.stop {
+                        return;
+                    }
+                    if left == Left::Work {
                         asked.set(|asked| asked.work = true);
                     }
                 }

@@ -20,6 +20,8 @@ pub(super) struct KnownIds {
 struct Segment {
     path: PathBuf,
     ids: (EntryId, EntryId),
+    /// Lines whose entry is counted elsewhere, or not at all.
+    skipped: Vec<u64>,
     /// Sorted, each with a digest of its entry.
     read: Option<Vec<(EntryId, u32)>>,
 }
@@ -37,21 +39,23 @@ impl KnownIds {
         }
     }
 
-    /// Adds a segment that no more lines will be written to.
-    pub(super) fn add(&mut self, path: PathBuf, ids: (EntryId, EntryId)) {
+    /// Adds a segment that no more lines will be written to, without the entries that it does not count.
+    pub(super) fn add(&mut self, path: PathBuf, ids: (EntryId, EntryId), skipped: Vec<u64>) {
         self.segments.push(Segment {
             path,
             ids,
+            skipped,
             read: None,
         });
     }
 
     /// Adds the entries that a segment has by now.
     pub(super) fn add_open(&mut self, path: PathBuf) -> Result<(), LedgerError> {
-        let read = read_ids(&*self.disk, &path)?;
+        let read = read_ids(&*self.disk, &path, &[])?;
         if let (Some((first, _)), Some((last, _))) = (read.first(), read.last()) {
             self.segments.push(Segment {
                 ids: (*first, *last),
+                skipped: Vec::new(),
                 path,
                 read: Some(read),
             });
@@ -68,7 +72,9 @@ impl KnownIds {
             }
             let ids = match &segment.read {
                 Some(ids) => ids,
-                None => segment.read.insert(read_ids(&*self.disk, &segment.path)?),
+                None => segment
+                    .read
+                    .insert(read_ids(&*self.disk, &segment.path, &segment.skipped)?),
             };
             if let Some((_, digest)) = ids
                 .binary_search_by_key(&id, |(id, _)| *id)
@@ -83,7 +89,7 @@ impl KnownIds {
 }
 
 /// Reads the ids of a segment up to its last whole line. One that is gone has none, and damaged lines have none.
-fn read_ids(disk: &dyn Disk, path: &Path) -> Result<Vec<(EntryId, u32)>, LedgerError> {
+fn read_ids(disk: &dyn Disk, path: &Path, skipped: &[u64]) -> Result<Vec<(EntryId, u32)>, LedgerError> {
     let file = match disk.read(path, 0) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened.map_err(io_error("open", path))?,
@@ -91,7 +97,9 @@ fn read_ids(disk: &dyn Disk, path: &Path) -> Result<Vec<(EntryId, u32)>, LedgerE
     let mut reader = LineReader::new(BufReader::with_capacity(64 << 10, file));
     let mut ids = Vec::new();
     loop {
+        let number = reader.position().lines + 1;
         match reader.next().map_err(io_error("read", path))? {
+            Next::Line(_) if skipped.binary_search(&number).is_ok() => {}
             Next::Line(line) => ids.extend(id_of(line).map(|id| (id, digest(content(line))))),
             Next::Bad(_) => reader.skip(),
             Next::End | Next::Torn(_) => break,

@@ -1,49 +1,19 @@
 //! The directory of a file ledger: `segments/` with the lines, `rollups/` with their sums, `quarantine/` with what was
 //! cut off.
 
-use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::ledger::file::{sealing, sidecar};
 use crate::ledger::{HashKey, LedgerError};
-use crate::storage::{self, Damage, Disk, Format, Lock, SegmentWriter, State, StorageError, io_error};
+use crate::storage::{self, Damage, Disk, Format, SegmentWriter, State, StorageError, io_error};
 
 pub(super) const FORMAT: Format = Format {
     key: "thrifty_ledger",
     version: 1,
 };
-
-/// What was found when a [`FileLedger`](super::FileLedger) was opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recovery {
-    /// Segments that are sealed; only their length was checked.
-    pub sealed_segments: u64,
-    /// Segments that were checked, line by line, and sealed: their writer is gone.
-    pub checked_segments: u64,
-    /// Segments that another writer has open; they were left alone.
-    pub live_segments: u64,
-    /// Lines in the checked segments.
-    pub entries: u64,
-    /// Ends that were torn: at most a few lines each, written by a process that was killed or lost its power.
-    pub torn: Vec<TornTail>,
-}
-
-/// The end of a segment that was not a whole line, and was cut off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TornTail {
-    /// The segment.
-    pub segment: PathBuf,
-    /// How many bytes were cut off.
-    pub bytes: u64,
-    /// The file in `quarantine/` that has them now.
-    pub kept_in: PathBuf,
-}
 
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -59,7 +29,11 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(disk: Arc<dyn Disk>, root: &Path) -> Self {
         // The nearest one that is there has the name of the first that is made.
-        let missing = root.ancestors().skip(1).take_while(|dir| disk.list(dir).is_err());
+        let is_missing = |dir: &&Path| {
+            disk.list(dir)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let missing = root.ancestors().skip(1).take_while(is_missing);
         let new_levels = missing.count() + 1;
         Self {
             disk,
@@ -79,93 +53,32 @@ impl Layout {
         Arc::clone(&self.disk)
     }
 
-    /// Makes the directories if need be, and checks and seals every segment that nobody writes.
-    pub(super) fn open(&self, damage: Damage) -> Result<Recovery, LedgerError> {
+    /// Checks that the directory is a ledger's, and makes what is missing of it.
+    pub(super) fn make(&self) -> Result<(), LedgerError> {
+        let not_a_ledger = |why| LedgerError::NotALedger {
+            path: self.root.clone(),
+            why,
+        };
         match self.disk.list(&self.root) {
             Ok(found) if !found.is_empty() && !found.contains(&self.segments) => {
-                return Err(LedgerError::NotALedger {
-                    path: self.root.clone(),
-                    why: "the directory holds other files",
-                });
+                return Err(not_a_ledger("the directory holds other files"));
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(LedgerError::NotALedger {
-                    path: self.root.clone(),
-                    why: "it is not a directory",
-                });
+                return Err(not_a_ledger("it is not a directory"));
             }
             Err(error) => return Err(io_error("open", &self.root)(error).into()),
         }
         for dir in [&self.segments, &self.rollups] {
             self.disk.create_dir_all(dir).map_err(io_error("create", dir))?;
         }
-        let mut recovery = Recovery::default();
-        let (mut left, mut locks) = (Vec::new(), Vec::new());
-        let sidecars: HashSet<PathBuf> = self.sidecars()?.into_iter().collect();
-        for segment in self.segments()? {
-            let sidecar = self.sidecar_of(&segment);
-            if sidecars.contains(&sidecar) {
-                self.check_sealed(&segment, &sidecar)?;
-                recovery.sealed_segments += 1;
-            } else if let Some(lock) = self.recover(&segment, damage, &mut recovery)? {
-                left.push(segment);
-                locks.push(lock);
-            }
-        }
-        sealing::seal(self, &left, damage)?;
-        Ok(recovery)
+        Ok(())
     }
 
-    fn check_sealed(&self, segment: &Path, sidecar: &Path) -> Result<(), LedgerError> {
-        let seal = sidecar::read_seal(&*self.disk, sidecar)?;
-        let bytes = self.disk.size(segment).map_err(io_error("open", segment))?;
-        if bytes == seal.bytes {
-            return Ok(());
-        }
-        Err(LedgerError::BadLine {
-            path: segment.to_owned(),
-            line: seal.lines,
-            why: "the segment is not as long as it was when it was sealed",
-        })
-    }
-
-    /// Checks a segment that is not sealed, and returns its lock if nobody else has it and there is something in it.
-    fn recover(
-        &self,
-        segment: &Path,
-        damage: Damage,
-        recovery: &mut Recovery,
-    ) -> Result<Option<Lock>, LedgerError> {
-        let state = storage::recover(&*self.disk, segment, &self.quarantine, FORMAT, damage)?;
-        let (tail, lock) = match state {
-            State::Live => {
-                recovery.live_segments += 1;
-                return Ok(None);
-            }
-            State::Gone { tail } => (tail, None),
-            State::Whole { lines, tail, lock } => {
-                recovery.entries += lines;
-                (tail, Some(lock))
-            }
-        };
-        recovery.checked_segments += 1;
-        if let Some(tail) = tail {
-            tracing::warn!(
-                target: "thrifty",
-                segment = %segment.display(),
-                bytes = tail.bytes,
-                kept_in = %tail.kept_in.display(),
-                "the torn end of a ledger's segment was cut off"
-            );
-            recovery.torn.push(TornTail {
-                segment: segment.to_owned(),
-                bytes: tail.bytes,
-                kept_in: tail.kept_in,
-            });
-        }
-        Ok(lock)
+    /// Checks a segment line by line, and cuts off its end if it is torn, unless somebody writes it.
+    pub(super) fn recover(&self, segment: &Path, damage: Damage) -> Result<State, StorageError> {
+        storage::recover(&*self.disk, segment, &self.quarantine, FORMAT, damage)
     }
 
     /// Returns the segments, the oldest first.
@@ -216,7 +129,8 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             created => {
                 let file = created.map_err(io_error("create", &path))?;
-                file.append(line).map_err(io_error("write", &path))
+                file.append(line).map_err(io_error("write", &path))?;
+                file.sync().map_err(io_error("sync", &path))
             }
         }
     }
@@ -269,10 +183,16 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(io_error("read", path))?,
         };
+        if text.len() < 64 {
+            return Ok(None);
+        }
         let word = |at: usize| u64::from_str_radix(text.get(at * 16..at * 16 + 16)?, 16).ok();
         let words = [word(0), word(1), word(2), word(3)];
         let [Some(a), Some(b), Some(c), Some(d)] = words else {
-            return Ok(None);
+            return Err(StorageError::Foreign {
+                path: path.to_owned(),
+                why: "it is not a key of 64 hexadecimal digits",
+            });
         };
         Ok(Some(HashKey::from_words([a, b, c, d])))
     }
@@ -287,7 +207,11 @@ impl Layout {
             } else {
                 dir
             };
-            self.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+            match self.disk.sync_dir(dir) {
+                // Who may not read the directory above did not make this one's name either.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && dir != self.root => {}
+                synced => synced.map_err(io_error("sync the directory", dir))?,
+            }
         }
         Ok(())
     }

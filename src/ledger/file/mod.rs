@@ -8,6 +8,7 @@ mod keeper;
 mod known_ids;
 mod layout;
 mod line;
+mod opening;
 mod recent;
 mod sealing;
 mod sidecar;
@@ -17,7 +18,7 @@ mod writing;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::ledger::{CostLedger, Filter, HashKey, LedgerEntry, LedgerError, Query, Recorded, Summary, Tally};
-use crate::storage::StorageError;
+use crate::storage::{SegmentWriter, StorageError};
 
 use self::encode::encode;
 use self::entries::Entries;
@@ -37,7 +38,7 @@ use self::view::View;
 use self::writing::Writing;
 
 pub use self::builder::{DamagedLines, FileLedgerBuilder, SyncPolicy};
-pub use self::layout::{Recovery, TornTail};
+pub use self::opening::{Recovery, TornTail};
 
 /// How many entries a scan reads at a time, off the async threads.
 const ENTRIES_A_CHUNK: usize = 512;
@@ -71,9 +72,9 @@ const GATHER: Duration = Duration::from_micros(50);
 /// record the same id at the same time, the one that is sealed first counts.
 ///
 /// # Runtime
-/// Files are read and synced off the async threads if a tokio runtime is there, else on the calling thread. Dropping
-/// the ledger waits for a sync that is under way, and leaves its segment to be sealed by the next that opens the
-/// directory. On Unix files can be read by their owner only; elsewhere they have the directory's rights.
+/// Files are read and synced off the async threads if a tokio runtime is there, else on the calling thread. Only the
+/// first record of an id from before the opening reads the ids of older segments on its own thread. Dropping the ledger
+/// waits for a last sync, and leaves its segment to be sealed by the next that opens the directory. On Unix files can be read by their owner only; elsewhere they have the directory's rights.
 pub struct FileLedger {
     // Dropped first: the thread ends before the locks of the segments are let go.
     keeper: OnceLock<Option<Keeper>>,
@@ -96,6 +97,8 @@ struct Inner {
     synced: AtomicU64,
     /// How many flushes wait or sync at this moment.
     flushing: AtomicUsize,
+    /// The hour, since 1970, in which segments past their time were removed last.
+    expired_in: AtomicI64,
 }
 
 /// Counts a flush until it ends or is dropped.
@@ -206,7 +209,7 @@ impl CostLedger for FileLedger {
     fn record(&self, entry: &Arc<LedgerEntry>) -> Result<Recorded, LedgerError> {
         let (json, now) = (encode(entry)?, self.inner.settings.clock.now());
         let mut writing = self.inner.writing();
-        let was_safe = !writing.has_unsynced();
+        let was_safe = writing.is_safe_now();
         let recorded = writing.record(entry, json, now)?;
         drop(writing);
         if was_safe && recorded == Recorded::Stored {
@@ -318,6 +321,14 @@ impl Inner {
     }
 
     fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
+        match self.query_once(query) {
+            // A segment was removed for its age, or written anew, since it was looked up.
+            Err(error) if entries::is_stale(&error) => self.query_once(query),
+            result => result,
+        }
+    }
+
+    fn query_once(&self, query: &Query) -> Result<Summary, LedgerError> {
         let mut tally = Tally::new(query);
         let rest = self.view()?.tally(query, &mut tally)?;
         // Reading happens outside the lock, so that a quick question does not wait for a long one.
@@ -354,7 +365,7 @@ impl Inner {
             Err(error @ LedgerError::Io { action: "sync", .. }) => {
                 tracing::warn!(target: "thrifty", %error, "entries of the ledger are written again");
                 self.writing().distrust();
-                self.try_sync()
+                self.try_sync().inspect_err(|_| self.writing().distrust())
             }
             result => result,
         }
@@ -375,28 +386,47 @@ impl Inner {
         Ok(())
     }
 
-    /// Seals segments that are full or of another day, and removes those that are past their time.
-    fn tidy(&self) {
-        if let Err(error) = self.seal_retired() {
-            tracing::error!(target: "thrifty", %error, "a segment of the ledger could not be sealed");
+    /// Seals segments that are full or of another day, and removes those that are past their time. Returns whether it
+    /// did all that it could.
+    fn tidy(&self) -> bool {
+        let sealed = self.seal_retired();
+        let expired = self.expire_if_due();
+        match sealed.and(expired) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(target: "thrifty", %error, "the ledger could not seal or remove a segment");
+                false
+            }
         }
     }
 
     fn seal_retired(&self) -> Result<(), LedgerError> {
-        let settings = &self.settings;
         let retired = self.writing().take_sealable();
         if retired.is_empty() {
             return Ok(());
         }
         let paths: Vec<_> = retired.iter().map(|writer| writer.path().to_owned()).collect();
-        let sealed = sealing::seal(&self.layout, &paths, settings.damage());
-        if !matches!(sealed, Ok(true)) {
-            self.writing().put_back(retired);
+        let sealed = sealing::seal(&self.layout, &paths, self.settings.damage());
+        let disk = self.layout.disk();
+        let is_left = |writer: &SegmentWriter| {
+            let (segment, sidecar) = (writer.path(), self.layout.sidecar_of(writer.path()));
+            disk.size(&sidecar).is_err() && disk.size(segment).is_ok()
+        };
+        let left = retired.into_iter().filter(is_left).collect();
+        self.writing().put_back(left);
+        sealed.map(drop)
+    }
+
+    fn expire_if_due(&self) -> Result<(), LedgerError> {
+        const HOUR_MS: i64 = 3_600_000;
+        let now = self.settings.clock.now();
+        let hour = now.as_unix_millis().div_euclid(HOUR_MS);
+        match self.settings.retention {
+            Some(keep) if self.expired_in.swap(hour, Ordering::Relaxed) != hour => {
+                sealing::expire(&self.layout, keep, now)
+            }
+            _ => Ok(()),
         }
-        sealed?;
-        settings.retention.map_or(Ok(()), |keep| {
-            sealing::expire(&self.layout, keep, settings.clock.now())
-        })
     }
 
     /// What the ledger's thread does.
@@ -406,14 +436,16 @@ impl Inner {
         if let Err(error) = self.sync() {
             tracing::error!(target: "thrifty", %error, "the ledger could not be synced");
         }
-        self.tidy();
+        let is_tidy = self.tidy();
         drop(turn);
-        // Who recorded while it synced did not wake it.
-        if self.writing().is_safe_and_sealed() {
-            Left::Nothing
+        // Who recorded while it synced did not wake it. What cannot be sealed waits for the next time.
+        let writing = self.writing();
+        let is_done = if is_tidy {
+            writing.is_safe_and_sealed()
         } else {
-            Left::Work
-        }
+            writing.is_safe_now()
+        };
+        if is_done { Left::Nothing } else { Left::Work }
     }
 }
 

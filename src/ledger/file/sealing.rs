@@ -10,6 +10,7 @@ use crate::ledger::file::fold::Fold;
 use crate::ledger::file::known_ids::KnownIds;
 use crate::ledger::file::layout::Layout;
 use crate::ledger::file::sidecar::{self, Seal};
+use crate::ledger::query::DAY_MS;
 use crate::ledger::{LedgerError, Totals};
 use crate::storage::{Damage, io_error};
 
@@ -32,20 +33,28 @@ pub(super) fn seal(layout: &Layout, segments: &[PathBuf], damage: Damage) -> Res
     // One of these segments can be among them, if what followed its sealing failed.
     let sealed = layout.sidecars()?;
     for sidecar in &sealed {
-        if let Some(ids) = sidecar::read_seal(&*layout.disk(), sidecar)?.ids {
-            known.add(layout.segment_of(sidecar), ids);
+        let seal = sidecar::read_seal(&*layout.disk(), sidecar)?;
+        if let Some(ids) = seal.ids {
+            known.add(layout.segment_of(sidecar), ids, seal.skipped());
         }
     }
-    for segment in segments
+    let mut failed = Ok(true);
+    let open = segments
         .iter()
-        .filter(|segment| !sealed.contains(&layout.sidecar_of(segment)))
-    {
-        let seal = seal_one(layout, segment, damage, &mut known)?;
-        if let Some(ids) = seal.and_then(|seal| seal.ids) {
-            known.add(segment.clone(), ids);
+        .filter(|segment| !sealed.contains(&layout.sidecar_of(segment)));
+    for segment in open {
+        match seal_one(layout, segment, damage, &mut known) {
+            Ok(Some(seal)) => {
+                if let Some(ids) = seal.ids {
+                    known.add(segment.clone(), ids, seal.skipped());
+                }
+            }
+            Ok(None) => {}
+            // One that cannot be sealed does not keep the others from it.
+            Err(error) => failed = failed.and(Err(error)),
         }
     }
-    Ok(true)
+    failed
 }
 
 fn seal_one(
@@ -93,8 +102,11 @@ fn seal_one(
     sidecar::write(&*disk, &layout.sidecar_of(segment), seal, &fold.rollup).map(Some)
 }
 
-/// Removes sealed segments whose newest entry is older than this. Their sidecars stay.
+/// Removes sealed segments so long after the day on which their newest entry was made or recorded. Their sidecars stay.
+///
+/// Whole days go at once, the oldest segment first: a correction does not go before what it corrects.
 pub(super) fn expire(layout: &Layout, keep: Duration, now: Timestamp) -> Result<(), LedgerError> {
+    const DAY: Duration = Duration::from_millis(DAY_MS.unsigned_abs());
     let disk = layout.disk();
     let segments: HashSet<PathBuf> = layout.segments()?.into_iter().collect();
     for sidecar in layout.sidecars()? {
@@ -102,8 +114,17 @@ pub(super) fn expire(layout: &Layout, keep: Duration, now: Timestamp) -> Result<
         if !segments.contains(&segment) {
             continue;
         }
-        let span = sidecar::read_seal(&*disk, &sidecar)?.span;
-        if span.is_some_and(|span| span.last.saturating_add(keep) < now) {
+        let seal = sidecar::read_seal(&*disk, &sidecar)?;
+        let recorded = seal.ids.map(|(_, newest)| newest.timestamp());
+        let newest = seal.span.map(|span| span.last).max(recorded);
+        let is_over = |newest: Timestamp| {
+            let day = newest.as_unix_millis().div_euclid(DAY_MS).saturating_mul(DAY_MS);
+            Timestamp::from_unix_millis(day)
+                .saturating_add(DAY)
+                .saturating_add(keep)
+                <= now
+        };
+        if newest.is_some_and(is_over) {
             match disk.remove(&segment) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed.map_err(io_error("remove", &segment))?,

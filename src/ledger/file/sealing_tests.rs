@@ -173,6 +173,27 @@ async fn an_entry_of_two_segments_counts_once_whichever_is_sealed_first() {
 }
 
 #[tokio::test]
+async fn an_entry_of_two_segments_still_counts_once_after_the_sums_of_one_were_deleted() {
+    let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+    let open = || small().with_clock(clock.clone()).open(dir.path()).unwrap();
+    let [one, two] = [open(), open()];
+    let both = varied(1, NOW);
+    one.record(&both).unwrap();
+    two.record(&both).unwrap();
+    drop((one, two));
+    drop(open());
+    let sidecars = fs::read_dir(dir.path().join("rollups")).unwrap();
+    let mut sidecars: Vec<_> = sidecars.map(|sidecar| sidecar.unwrap().path()).collect();
+    sidecars.sort();
+    for sidecar in &sidecars {
+        fs::remove_file(sidecar).unwrap();
+        let ledger = open();
+        assert_eq!(ledger.query(&Query::new()).await.unwrap().total.calls, 1);
+        assert_eq!(ledger.verify().await.unwrap().differences, []);
+    }
+}
+
+#[tokio::test]
 async fn an_id_is_known_again_after_the_ledger_was_opened_again() {
     let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
     let ledger = small().with_clock(clock.clone()).open(dir.path()).unwrap();
@@ -223,7 +244,7 @@ async fn sums_outlive_their_entries() {
     ledger.flush().await.unwrap();
     let by_feature = Query::new().group_by(Dimension::Feature);
     let before = ledger.query(&by_feature).await.unwrap();
-    clock.advance(80 * HOUR);
+    clock.advance(100 * HOUR);
     let last = varied(40, clock.now());
     ledger.record(&last).unwrap();
     ledger.flush().await.unwrap();
@@ -310,12 +331,32 @@ async fn a_thread_syncs_and_seals_without_a_flush() {
     }
     // It is another thread's work: there is nothing to wait for but its effect.
     for _ in 0..2_000 {
-        if !ledger.inner.writing().has_unsynced() && ledger.inner.layout.sidecars().unwrap().len() > 3 {
+        if ledger.inner.writing().is_safe_now() && ledger.inner.layout.sidecars().unwrap().len() > 3 {
             break;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(!ledger.inner.writing().has_unsynced());
+    assert!(ledger.inner.writing().is_safe_now());
     assert!(ledger.inner.layout.sidecars().unwrap().len() > 3);
     assert_eq!(ledger.query(&Query::new()).await.unwrap().total.calls, 40);
+}
+
+#[tokio::test]
+async fn a_sidecar_that_was_deleted_is_made_again() {
+    let dir = TempDir::new().unwrap();
+    let ledger = small().open(dir.path()).unwrap();
+    let entries: Vec<_> = (0..30).map(|number| varied(number, NOW)).collect();
+    for entry in &entries {
+        ledger.record(entry).unwrap();
+    }
+    ledger.flush().await.unwrap();
+    agrees_with(&ledger, &entries).await;
+    let sidecars = ledger.inner.layout.sidecars().unwrap();
+    let first = fs::read(&sidecars[0]).unwrap();
+    fs::remove_file(&sidecars[0]).unwrap();
+    agrees_with(&ledger, &entries).await;
+    let other = small().open(dir.path()).unwrap();
+    assert_eq!(fs::read(&sidecars[0]).unwrap(), first);
+    agrees_with(&ledger, &entries).await;
+    agrees_with(&other, &entries).await;
 }

@@ -306,6 +306,11 @@ fn the_key_of_a_directory_is_made_once() {
     assert!(opened.iter().all(|ledger| ledger.hash_key() == Some(key)));
     drop(opened);
     assert_eq!(open(dir.path()).hash_key(), Some(key));
+    fs::write(dir.path().join("key"), "x".repeat(64)).unwrap();
+    assert!(matches!(
+        quiet().open(dir.path()),
+        Err(LedgerError::NotALedger { .. })
+    ));
     fs::write(dir.path().join("key"), "half a k").unwrap();
     let other = open(dir.path()).hash_key();
     assert_ne!(other, Some(key), "a part of one is made anew");

@@ -1,6 +1,7 @@
 //! What a ledger has read of its directory: sums of sealed segments, and of open ones as far as they go.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,7 +64,9 @@ impl View {
         // In this order: a segment that is sealed in between is read as open, and not missed.
         let segments: HashSet<PathBuf> = self.layout.segments()?.into_iter().collect();
         let sidecars = self.layout.sidecars()?;
-        let mut changed = self.sealed.len() != sidecars.len();
+        let before = self.sealed.len();
+        self.sealed.retain(|path, _| sidecars.binary_search(path).is_ok());
+        let mut changed = self.sealed.len() != before;
         for path in sidecars {
             let segment = Some(self.layout.segment_of(&path)).filter(|segment| segments.contains(segment));
             if let Some(sealed) = self.sealed.get_mut(&path) {
@@ -79,7 +82,7 @@ impl View {
             };
             self.sealed.insert(path, sealed);
         }
-        if changed {
+        if changed || self.has_shrunk(&segments) {
             self.begin_again();
         }
         let open = segments
@@ -93,10 +96,18 @@ impl View {
             let (seen, known) = (&mut self.seen, &mut self.known);
             let fold = self.open.entry(path.clone()).or_insert_with(Fold::new);
             fold.advance(&*disk, &path, limit, self.damage, |_, id| {
-                Ok(seen.insert(id) && known.find(id)?.is_none())
+                Ok(known.find(id)?.is_none() && seen.insert(id))
             })?;
         }
         Ok(())
+    }
+
+    /// Whether a segment lost lines that were counted: after a sync that failed, its entries are in another one.
+    fn has_shrunk(&self, segments: &HashSet<PathBuf>) -> bool {
+        let disk = self.layout.disk();
+        self.open.iter().any(|(path, fold)| {
+            !segments.contains(path) || disk.size(path).is_ok_and(|bytes| bytes < fold.at.bytes)
+        })
     }
 
     /// Which open entries count depends on what is sealed: after a change there they are read again.
@@ -106,7 +117,7 @@ impl View {
         self.known = KnownIds::new(self.layout.disk());
         for sealed in self.sealed.values() {
             if let (Some(segment), Some(ids)) = (&sealed.segment, sealed.seal.ids) {
-                self.known.add(segment.clone(), ids);
+                self.known.add(segment.clone(), ids, sealed.seal.skipped());
             }
         }
     }
@@ -215,6 +226,13 @@ pub(super) fn differences(
     seal: &Seal,
 ) -> Result<Option<&'static str>, LedgerError> {
     let disk = layout.disk();
+    if disk
+        .size(segment)
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    {
+        // It was removed for its age a moment ago.
+        return Ok(None);
+    }
     let mut fold = Fold::new();
     let repeated: HashSet<u64> = seal.repeated_lines.iter().copied().collect();
     fold.advance(&*disk, segment, u64::MAX, Damage::PassOver, |number, _| {
@@ -224,6 +242,10 @@ pub(super) fn differences(
     let cells = |rollup: &Rollup, width| -> Result<bool, LedgerError> {
         Ok(rollup.widened(width) == sidecar::read_cells(&*disk, sidecar, width)?)
     };
+    let mut totals = Totals::default();
+    for cell in fold.rollup.cells() {
+        totals.merge(&cell.totals);
+    }
     Ok(if (fold.at.lines, fold.at.bytes) != (seal.lines, seal.bytes) {
         Some("its length is not that of its sidecar")
     } else if bad != seal.bad_lines {
@@ -232,7 +254,10 @@ pub(super) fn differences(
         Some("its last checksum is not that of its sidecar")
     } else if (fold.entries, fold.ids, fold.rollup.span()) != (seal.entries, seal.ids, seal.span) {
         Some("its entries are not those of its sidecar")
-    } else if !cells(&fold.rollup, Width::Day)? || !cells(&fold.rollup, Width::Quarter)? {
+    } else if totals != seal.totals
+        || !cells(&fold.rollup, Width::Day)?
+        || !cells(&fold.rollup, Width::Quarter)?
+    {
         Some("its entries do not add up to its sidecar's sums")
     } else {
         None

@@ -29,8 +29,9 @@ pub(super) struct Writing {
     /// Entries that would be lost with the power now.
     unsynced: Vec<Arc<LedgerEntry>>,
     recorded: u64,
-    /// Whether the name of every segment survives a loss of power.
-    names_synced: bool,
+    /// How many segments were begun, and of how many the name survives a loss of power.
+    begun: u64,
+    names_synced: u64,
     recent: Recent,
     /// The ids from before this ledger was opened, once one of them is asked for.
     earlier: Option<KnownIds>,
@@ -48,7 +49,8 @@ struct Current {
 pub(super) struct Unsafe {
     pub(super) recorded: u64,
     entries: usize,
-    names: bool,
+    /// How many segments were begun, if the name of one is not safe.
+    names: Option<u64>,
     files: Vec<(PathBuf, Arc<dyn DiskFile>, u64)>,
 }
 
@@ -63,7 +65,8 @@ impl Writing {
             distrusted: Vec::new(),
             unsynced: Vec::new(),
             recorded: 0,
-            names_synced: false,
+            begun: 0,
+            names_synced: 0,
             recent: Recent::default(),
             earlier: None,
         }
@@ -114,7 +117,7 @@ impl Writing {
             Some(current) => current,
             none => {
                 let writer = self.layout.begin_segment(now)?;
-                self.names_synced = false;
+                self.begun += 1;
                 none.insert(Current {
                     writer,
                     day: day_of(now),
@@ -146,13 +149,13 @@ impl Writing {
         self.recorded
     }
 
-    pub(super) fn has_unsynced(&self) -> bool {
-        !self.unsynced.is_empty()
+    pub(super) fn is_safe_now(&self) -> bool {
+        self.unsynced.is_empty()
     }
 
     /// Whether nothing is left to sync or to seal.
     pub(super) fn is_safe_and_sealed(&self) -> bool {
-        self.unsynced.is_empty() && self.retired.is_empty()
+        self.is_safe_now() && self.retired.is_empty()
     }
 
     pub(super) fn not_safe(&self) -> Unsafe {
@@ -161,7 +164,7 @@ impl Writing {
         Unsafe {
             recorded: self.recorded,
             entries: self.unsynced.len(),
-            names: !self.names_synced && !self.unsynced.is_empty(),
+            names: (self.names_synced < self.begun).then_some(self.begun),
             files: all
                 .filter(|writer| !writer.is_synced())
                 .map(|writer| (writer.path().to_owned(), writer.file(), writer.bytes()))
@@ -178,19 +181,14 @@ impl Writing {
             }
         }
         self.unsynced.drain(..synced.entries.min(self.unsynced.len()));
-        self.names_synced |= synced.names;
-        for writer in self.distrusted.drain(..) {
-            // What stays is not counted twice: each id counts once.
-            if let Err(error) = writer.abandon() {
-                tracing::warn!(target: "thrifty", ?error, "a segment that could not be synced stays behind");
-            }
-        }
+        self.names_synced = synced.names.unwrap_or(self.names_synced);
     }
 
     /// Notes that a sync failed. The system may have dropped what it could not sync, so that another try would prove
     /// nothing.
     pub(super) fn distrust(&mut self) {
-        self.distrusted.append(&mut self.retired);
+        let failed = self.retired.extract_if(.., |writer| !writer.is_synced());
+        self.distrusted.extend(failed);
         self.distrusted
             .extend(self.current.take().map(|current| current.writer));
     }
@@ -200,10 +198,17 @@ impl Writing {
         if self.distrusted.is_empty() {
             return Ok(());
         }
-        // What an earlier try wrote again is not safe either.
+        // What an earlier try wrote again may be a part.
         self.distrust();
         for entry in self.unsynced.clone() {
             self.append(&mut encode(&entry)?, now)?;
+        }
+        // The system has all of it again, as safely as before: what could not be synced is not needed any more.
+        for writer in self.distrusted.drain(..) {
+            // What stays behind is not counted twice: each id counts once.
+            if let Err(error) = writer.abandon() {
+                tracing::warn!(target: "thrifty", ?error, "a segment that could not be synced stays behind");
+            }
         }
         Ok(())
     }
@@ -231,7 +236,7 @@ impl Unsafe {
     /// Syncs it, without holding up those who record meanwhile.
     pub(super) fn sync(&self, layout: &Layout) -> Result<(), StorageError> {
         // The directories first: without its name in them, a synced file is lost all the same.
-        if self.names {
+        if self.names.is_some() {
             layout.sync_dirs()?;
         }
         for (path, file, _) in &self.files {
@@ -249,8 +254,9 @@ fn earlier_ids(layout: &Layout) -> Result<KnownIds, LedgerError> {
     let mut earlier = KnownIds::new(layout.disk());
     let sidecars = layout.sidecars()?;
     for path in &sidecars {
-        if let Some(ids) = sidecar::read_seal(&*layout.disk(), path)?.ids {
-            earlier.add(layout.segment_of(path), ids);
+        let seal = sidecar::read_seal(&*layout.disk(), path)?;
+        if let Some(ids) = seal.ids {
+            earlier.add(layout.segment_of(path), ids, seal.skipped());
         }
     }
     for segment in layout.segments()? {
