@@ -1,5 +1,5 @@
 //! What keeping and asking costs: `cargo bench --bench ledger`; with `-- 10m` also over ten million entries, which takes
-//! some minutes and 5 GB of disk.
+//! some minutes and 8 GB of disk.
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run stops")]

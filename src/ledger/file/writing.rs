@@ -149,6 +149,7 @@ impl Writing {
         self.recorded
     }
 
+    /// Whether nothing is left to sync.
     pub(super) fn is_safe_now(&self) -> bool {
         self.unsynced.is_empty()
     }
