@@ -22,7 +22,7 @@ use thrifty::report::Report;
 use thrifty::router::HeuristicRouter;
 use thrifty::simulator::Simulator;
 use thrifty::tokens::TokenCounter;
-use thrifty::{Clock, Lane, LlmClient, ModelId, SystemClock, Transport, UsdSum};
+use thrifty::{Clock, Lane, LlmClient, ModelId, SystemClock, Transport, Usage, UsdSum};
 
 use crate::requests::{Job, Kind};
 
@@ -140,7 +140,12 @@ fn quote(jobs: &[Job]) {
                 _ => (Lane::Standard, requests::MAX_OUTPUT),
             };
             prices
-                .worst_case(&ModelId::from(job.model()), lane, input, output.into(), now)
+                .worst_case(
+                    &ModelId::from(job.model()),
+                    lane,
+                    &Usage::new(input, output.into()),
+                    now,
+                )
                 .ok()
         })
         .sum();

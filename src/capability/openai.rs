@@ -1,7 +1,7 @@
 //! What is known of OpenAI's models, as of 2026-11-24.
 //!
 //! Limits and features are those that the `litellm` 1.109.1 price map and `genai-prices` 0.2.1 (both under the MIT
-//! licence) state; where they differ, the wider one, for a limit here only ever excludes. Rejected parameters are from
+//! licence) state; where they differ, the wider one, for a limit here excludes, and bounds what a call can cost. Rejected parameters are from
 //! OpenAI's guides to reasoning models. From gpt-5.1 on, sampling parameters are taken with the effort `none` only; they
 //! count as rejected.
 
@@ -64,7 +64,7 @@ pub(super) fn capabilities(id: &str) -> Option<Capabilities> {
             .without(Feature::JsonSchema)
             .rejecting(Parameter::ServiceTier),
         "gpt-4o-2024-05-13" => plain(128_000, 4_096).without(Feature::JsonSchema),
-        "gpt-4o" | "gpt-4o-mini" => GPT_4O,
+        "gpt-4o" | "gpt-4o-mini" | "gpt-4o-search-preview" | "gpt-4o-mini-search-preview" => GPT_4O,
         "gpt-4.1" | "gpt-4.1-mini" | "gpt-4.1-nano" => GPT_4_1,
         "o1" => O_SERIES.rejecting(Parameter::ServiceTier),
         "o3-mini" => O_SERIES

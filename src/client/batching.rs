@@ -266,7 +266,7 @@ impl BatchObserver for Bookkeeper {
         };
         asked.note(&mut entry);
         // On the lane that was asked for: the answer may name another.
-        let at_most = bound.cost(&facts, &entry);
+        let at_most = bound.cost_of(&facts, &entry);
         let lost = match settled.outcome {
             Ok(answer) => {
                 book_answer(&mut entry, answer, passenger, &facts, &bound);

@@ -1,12 +1,24 @@
 //! What attempts can have cost at most, as far as no answer tells.
+//!
+//! A bound is never too low, or there is none. A model that runs once for an answer reads at most its context window:
+//! more input is refused, or cut off (`truncation` in OpenAI's API reference). How often one runs is in
+//! [`may_run_again`]. Of `n` choices only the output is billed `n` times, and `max_output_tokens` holds for the whole
+//! response (both there too).
 
+use memchr::memmem;
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
+use crate::lane::Lane;
 use crate::ledger::LedgerEntry;
 use crate::model::ModelId;
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason};
 use crate::router::Facts;
-use crate::wire::RequestView;
+use crate::tokens::may_run_again;
+use crate::usage::Usage;
+use crate::wire::{self, RequestView};
 
 /// What bounds the tokens of one attempt.
 #[derive(Debug, Clone)]
@@ -18,9 +30,51 @@ pub(super) struct Bound {
     /// The most that the input is to others, where they count it otherwise.
     of_others: Vec<(ModelId, u64)>,
     output: Option<u64>,
-    choices: u64,
-    /// Whether input is to be kept in the provider's cache for 12 hours, which costs more than the bound knows.
+    /// How many choices are asked for; `None` if that cannot be read.
+    choices: Option<u64>,
+    traits: Traits,
+    /// Whether input is to be kept in the provider's cache for 12 hours.
     pub(super) caches_for_12h: bool,
+}
+
+/// What else of a request decides what is billed.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
+struct Traits {
+    /// The model may run more than once.
+    runs_again: bool,
+    /// A search is asked for.
+    searches: bool,
+    /// What the answer may be is sent along; what of that does not come true is billed as output.
+    predicts: bool,
+    /// Audio is heard or spoken.
+    has_audio: bool,
+    /// Earlier input is read again, which may have parts that are to be kept for 12 hours.
+    goes_on: bool,
+}
+
+impl Traits {
+    /// Finds them; what is nothing but text is not looked at.
+    fn of(view: &RequestView<'_>, is_text: bool) -> Self {
+        let is_set = |raw: Option<&RawValue>| raw.is_some_and(|raw| !wire::is_null(raw));
+        let contents = [view.messages, view.input].into_iter().flatten();
+        let is_heard = !is_text && contents.into_iter().any(names_audio);
+        Self {
+            runs_again: !is_text && may_run_again(view),
+            searches: is_set(view.web_search_options),
+            predicts: is_set(view.prediction),
+            has_audio: is_heard || is_set(view.audio) || view.modalities.is_some_and(names_audio),
+            goes_on: is_set(view.previous_response_id) || is_set(view.conversation),
+        }
+    }
+}
+
+fn names_audio(json: &RawValue) -> bool {
+    // A letter that is written as an escape may be part of such a word.
+    let words: [&[u8]; 4] = [b"\"input_audio\"", b"\"audio\"", b"\\u006", b"\\u007"];
+    words
+        .iter()
+        .any(|word| memmem::find(json.get().as_bytes(), word).is_some())
 }
 
 impl Bound {
@@ -31,7 +85,14 @@ impl Bound {
             is_of_all: true,
             of_others: Vec::new(),
             output: None,
-            choices: 1,
+            choices: None,
+            traits: Traits {
+                runs_again: true,
+                searches: false,
+                predicts: false,
+                has_audio: false,
+                goes_on: false,
+            },
             caches_for_12h: false,
         }
     }
@@ -43,7 +104,11 @@ impl Bound {
             is_of_all: of_all.is_some(),
             of_others: Vec::new(),
             output: view.output_limit(),
-            choices: view.choices(),
+            choices: match view.n.filter(|n| !wire::is_null(n)) {
+                Some(n) => wire::count(n),
+                None => Some(1),
+            },
+            traits: Traits::of(view, of_all.is_some()),
             caches_for_12h: view.caches_for_12h(),
         }
     }
@@ -67,25 +132,89 @@ impl Bound {
         self.input
     }
 
-    /// Returns what one attempt can cost at most; `None` without a price or without a limit on the output.
-    pub(super) fn cost(&self, facts: &Facts, entry: &LedgerEntry) -> Option<Usd> {
-        if self.caches_for_12h {
-            return None;
-        }
-        let model = entry.sent_model.as_ref()?;
-        let output = if entry.endpoint == Endpoint::Embeddings {
-            0
-        } else {
-            let capabilities = facts.capabilities.of(model);
-            let most = capabilities.and_then(|capabilities| capabilities.max_output());
-            self.output.or(most)?.saturating_mul(self.choices)
-        };
+    /// Returns how much input and output one attempt can be billed for at most; `None` without a bound.
+    ///
+    /// A model that cannot bound what a request of more than text is, because its context window is not known, may
+    /// still bound the output.
+    pub(super) fn tokens(
+        &self,
+        facts: &Facts,
+        endpoint: &Endpoint,
+        model: &ModelId,
+    ) -> (Option<u64>, Option<u64>) {
         let of_it = self.of_others.iter().find(|(other, _)| other == model);
-        let input = of_it.map_or(self.input.1, |(_, most)| *most);
-        facts
-            .prices
-            .worst_case(model, entry.lane, input, output, entry.at)
-            .ok()
+        let counted = of_it.map_or(self.input.1, |(_, most)| *most);
+        let counted = (counted < u64::MAX).then_some(counted);
+        match endpoint {
+            Endpoint::ChatCompletions | Endpoint::Responses => {}
+            // A window holds for each of the texts by itself.
+            Endpoint::Embeddings => return (counted, Some(0)),
+            Endpoint::Other(_) => return (None, None),
+        }
+        if self.traits.runs_again {
+            return (None, self.output);
+        }
+        let known = facts.capabilities.of(model);
+        let window = known.and_then(|known| known.context_window());
+        let has_fee = facts.prices.has_fee_by_answer(model);
+        let input = if self.traits.searches && !has_fee {
+            // Nobody says how often it searches, nor for how much.
+            None
+        } else if has_fee || self.traits.predicts {
+            window
+        } else {
+            counted.into_iter().chain(window).min()
+        };
+        let output = if self.traits.predicts {
+            window
+        } else {
+            let most = known.and_then(|known| known.max_output());
+            self.output.or(most).or(window)
+        };
+        // A model that searches before it answers runs once for each of the two.
+        let runs = if has_fee { 2 } else { 1 };
+        let times = |tokens: u64, count: u64| tokens.saturating_mul(count);
+        let choices = self.choices.map(|choices| times(choices.max(1), runs));
+        (
+            input.map(|input| times(input, runs)),
+            output
+                .zip(choices)
+                .map(|(output, choices)| times(output, choices)),
+        )
+    }
+
+    /// Returns what one attempt can cost at most; `None` without a price, or without a bound of what is billed.
+    pub(super) fn cost(
+        &self,
+        facts: &Facts,
+        endpoint: &Endpoint,
+        model: &ModelId,
+        lane: Lane,
+        at: Timestamp,
+    ) -> Option<Usd> {
+        let (Some(input), Some(output)) = self.tokens(facts, endpoint, model) else {
+            return None;
+        };
+        let mut most = Usage::new(input, output);
+        let can_keep = || {
+            let rates = facts.prices.rates(model, lane, input, at);
+            rates.is_ok_and(|rates| rates.cache_write_12h().is_some())
+        };
+        if self.caches_for_12h || self.traits.goes_on && can_keep() {
+            most.cache_write_tokens = input;
+            most.cache_write_12h_tokens = input;
+        }
+        if self.traits.has_audio {
+            most.audio_input_tokens = input;
+            most.audio_output_tokens = output;
+        }
+        facts.prices.worst_case(model, lane, &most, at).ok()
+    }
+
+    /// Returns what the attempt of an entry can cost at most.
+    pub(super) fn cost_of(&self, facts: &Facts, entry: &LedgerEntry) -> Option<Usd> {
+        let model = entry.sent_model.as_ref()?;
+        self.cost(facts, &entry.endpoint, model, entry.lane, entry.at)
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) fn book(
             }
         }
         (None, Some(_)) => {
-            let at_most = bound.cost(facts, entry);
+            let at_most = bound.cost_of(facts, entry);
             Cost::Partial {
                 known: Usd::ZERO,
                 at_most,
@@ -111,7 +111,7 @@ pub(super) fn book(
         let is_more = total > usage.input_tokens.saturating_add(usage.output_tokens);
         entry.cost = Cost::Partial {
             known: if is_more { cost } else { Usd::ZERO },
-            at_most: bound.cost(facts, entry).map(|most| most.max(cost)),
+            at_most: bound.cost_of(facts, entry).map(|most| most.max(cost)),
             why: PartialReason::InconsistentUsage,
         };
     }

@@ -83,7 +83,7 @@ impl Row {
     /// What an attempt can cost at most.
     fn bound(&self) -> Option<Usd> {
         let entry = self.entry.as_ref()?;
-        self.bound.cost(&self.operation.facts, entry)
+        self.bound.cost_of(&self.operation.facts, entry)
     }
 
     /// Whether answers of this endpoint are read.

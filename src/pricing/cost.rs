@@ -118,6 +118,8 @@ pub enum UnpricedReason {
     UnmeteredEndpoint,
     /// The price is known, but the cost does not fit into an amount of money.
     Overflow,
+    /// A cost that is yet to come has no bound: a kind of token or a tool that it can be for has no price.
+    Unbounded,
 }
 
 impl fmt::Display for UnpricedReason {
@@ -128,6 +130,7 @@ impl fmt::Display for UnpricedReason {
             Self::UnknownTier => "the provider named an unknown tier",
             Self::UnmeteredEndpoint => "the endpoint is not metered",
             Self::Overflow => "the cost is too large to be money",
+            Self::Unbounded => "nothing bounds the cost",
         })
     }
 }

@@ -66,6 +66,10 @@ impl Fees {
         self
     }
 
+    pub(super) fn has(&self, tool: Tool) -> bool {
+        self.0.get(tool as usize).is_some_and(Option::is_some)
+    }
+
     /// Returns what the calls of one answer cost; `None` if that is more than an amount of money can hold.
     pub(super) fn bill(&self, calls: ToolCalls) -> Option<FeeBill> {
         let [web_search, file_search, container, answer] = self.0;

@@ -32,7 +32,7 @@ use crate::clock::Timestamp;
 use crate::lane::Lane;
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::usage::{ToolCalls, Usage};
+use crate::usage::Usage;
 
 /// The built-in table: sorted by the length of the model's id, then by the id.
 type Table = &'static [(&'static str, Tariff<'static>)];
@@ -256,36 +256,63 @@ impl PriceBook {
         })
     }
 
-    /// Returns an upper bound of what a request can cost whose token counts are at most these.
+    /// Returns an upper bound of what an answer can cost whose counts are at most these, each for itself.
     ///
     /// All input is taken at the dearest rate of its kinds (fresh, cache write, audio, image), in the dearest band that
-    /// it can fall in. The bound leaves out calls of tools, and cache writes that are kept for 12 hours.
+    /// it can fall in, and output likewise, whatever the parts in `most` are. Cache writes that are kept for 12 hours
+    /// are at most as many as it has, and so are calls of tools, each at the upper end of its fee. A model that searches
+    /// before each answer does so once.
     ///
     /// # Errors
     /// As [`rates`](Self::rates), and if the bound is more than an amount of money can hold.
+    /// [`Unbounded`](UnpricedReason::Unbounded) if there can be something that has no price: a tool without a fee, or
+    /// one of the kinds of tokens that need a [rate of their own](Rates).
+    ///
+    /// # Examples
+    /// ```
+    /// use thrifty::pricing::PriceBook;
+    /// use thrifty::{Lane, Timestamp, Usage};
+    ///
+    /// let book = PriceBook::builtin();
+    /// let at = Timestamp::from_unix_millis(1_795_000_000_000);
+    /// let mut most = Usage::new(1_000, 100);
+    /// let worst = |most| book.worst_case(&"gpt-5.6-sol".into(), Lane::Standard, most, at);
+    /// assert_eq!(worst(&most), Ok("0.007".parse()?));
+    ///
+    /// most.cache_write_12h_tokens = 1_000;
+    /// most.tool_calls.web_search = 1;
+    /// assert_eq!(worst(&most), Ok("0.022".parse()?));
+    /// # Ok::<(), thrifty::ParseUsdError>(())
+    /// ```
     pub fn worst_case(
         &self,
         model: &ModelId,
         lane: Lane,
-        input_tokens_high: u64,
-        output_tokens_high: u64,
+        most: &Usage,
         at: Timestamp,
     ) -> Result<Usd, UnpricedReason> {
+        const OVERFLOW: UnpricedReason = UnpricedReason::Overflow;
         let mut worst = Err(UnpricedReason::UnpricedLane);
         let tariff = self.tariff(model)?;
-        let fees = tariff.fees.bill(ToolCalls::default());
-        let fees = fees.and_then(|fees| fees.most).ok_or(UnpricedReason::Overflow)?;
-        for rates in cell::reachable(tariff.cells, lane, input_tokens_high, at) {
-            let most = self
-                .regional(&tariff, rates)?
-                .as_ref()
-                .unwrap_or(rates)
-                .at_most(input_tokens_high, output_tokens_high)
-                .and_then(|most| most.checked_add(fees))
-                .ok_or(UnpricedReason::Overflow)?;
+        let fees = tariff.fees.bill(most.tool_calls).ok_or(OVERFLOW)?;
+        let fees = fees.most.ok_or(UnpricedReason::Unbounded)?;
+        for rates in cell::reachable(tariff.cells, lane, most.input_tokens, at) {
+            let raised = self.regional(&tariff, rates)?;
+            let rates = raised.as_ref().unwrap_or(rates);
+            if !rates.price_all_of(most) {
+                return Err(UnpricedReason::Unbounded);
+            }
+            let most = rates.at_most(most).and_then(|most| most.checked_add(fees));
+            let most = most.ok_or(OVERFLOW)?;
             worst = Ok(worst.map_or(most, |worst: Usd| worst.max(most)));
         }
         worst
+    }
+
+    /// Whether a model searches before each of its answers, and is billed for that.
+    pub(crate) fn has_fee_by_answer(&self, model: &ModelId) -> bool {
+        self.tariff(model)
+            .is_ok_and(|tariff| tariff.fees.has(Tool::Answer))
     }
 
     /// Compares what two models cost on the standard lane, short requests: `Greater` if `a` is the dearer.

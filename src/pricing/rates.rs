@@ -250,16 +250,35 @@ impl Rates {
             .checked_add(output.checked_mul(usage.output_tokens)?)
     }
 
-    /// The most that so many tokens can cost, whatever their kinds are. Nothing is written to a cache for 12 hours.
-    pub(super) fn at_most(&self, input: u64, output: u64) -> Option<Usd> {
+    /// Whether each kind of token that there can be has a price.
+    pub(super) fn price_all_of(&self, most: &Usage) -> bool {
+        [
+            (most.cache_write_12h_tokens, Kind::CacheWrite12h),
+            (most.audio_input_tokens, Kind::AudioInput),
+            (most.audio_output_tokens, Kind::AudioOutput),
+            (most.image_output_tokens, Kind::ImageOutput),
+        ]
+        .into_iter()
+        .all(|(count, kind)| count == 0 || self.own(kind).is_some())
+    }
+
+    /// The most that so many tokens can cost, whatever their kinds are; cache writes kept for 12 hours are at most those
+    /// that are told. `None` if that is more than an amount of money can hold.
+    pub(super) fn at_most(&self, most: &Usage) -> Option<Usd> {
         let dearest = |base: i64, kinds: &[Kind]| {
             let kinds = kinds.iter().filter(|kind| **kind != Kind::CacheWrite12h);
             let rates = kinds.filter_map(|kind| self.own(*kind));
-            Usd::from_pico(rates.fold(base, i64::max))
+            rates.fold(base, i64::max)
         };
-        dearest(self.input, &Kind::INPUT)
-            .checked_mul(input)?
-            .checked_add(dearest(self.output, &Kind::OUTPUT).checked_mul(output)?)
+        let times = |rate, count| Usd::from_pico(rate).checked_mul(count);
+        let input = dearest(self.input, &Kind::INPUT);
+        let kept = self
+            .own(Kind::CacheWrite12h)
+            .map_or(input, |rate| rate.max(input));
+        let keeps = most.cache_write_12h_tokens.min(most.input_tokens);
+        times(kept, keeps)?
+            .checked_add(times(input, most.input_tokens - keeps)?)?
+            .checked_add(times(dearest(self.output, &Kind::OUTPUT), most.output_tokens)?)
     }
 }
 

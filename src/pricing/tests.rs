@@ -193,7 +193,8 @@ fn absurd_counts_do_not_wrap() {
     ] {
         assert_eq!(cost("gpt-4o", Lane::Standard, tokens), overflow, "{tokens:?}");
     }
-    let worst = PriceBook::builtin().worst_case(&"gpt-4o".into(), Lane::Standard, u64::MAX, u64::MAX, NOW);
+    let most = Usage::new(u64::MAX, u64::MAX);
+    let worst = PriceBook::builtin().worst_case(&"gpt-4o".into(), Lane::Standard, &most, NOW);
     assert_eq!(worst, Err(UnpricedReason::Overflow));
 }
 
@@ -262,7 +263,8 @@ fn the_dearer_model_is_dearer_for_input_and_output() {
 fn the_worst_case_takes_the_dearest_band_that_can_be_reached() {
     let book = PriceBook::builtin();
     let worst = |model: &str, input, output| {
-        let worst = book.worst_case(&model.into(), Lane::Standard, input, output, NOW);
+        let most = Usage::new(input, output);
+        let worst = book.worst_case(&model.into(), Lane::Standard, &most, NOW);
         worst.unwrap().to_string()
     };
     // A cache write at 5 is dearer than input at 4.
@@ -363,7 +365,8 @@ proptest! {
         let book = PriceBook::builtin();
         let model = ModelId::from(model);
         let cost = book.cost(&model, lane, &tokens, NOW).exact().unwrap();
-        let worst = book.worst_case(&model, lane, tokens.input_tokens + more, tokens.output_tokens, NOW);
+        let most = Usage::new(tokens.input_tokens + more, tokens.output_tokens);
+        let worst = book.worst_case(&model, lane, &most, NOW);
         prop_assert!(cost <= worst.unwrap());
     }
 

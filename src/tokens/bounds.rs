@@ -10,6 +10,7 @@ use regex::Regex;
 
 use super::items;
 use super::meter::length;
+use super::runs;
 use crate::endpoint::Endpoint;
 use crate::wire::{self, RequestView};
 
@@ -27,6 +28,7 @@ pub(super) fn by_bytes(endpoint: &Endpoint, view: &RequestView<'_>) -> Option<(u
     };
     let texts = [view.messages, view.input, view.instructions];
     let elsewhere = refers_to_more(view)
+        || runs::are_asked_for(view)
         || view.web_search_options.is_some()
         || view.tools.is_some_and(items::has_hosted_tool)
         || texts.into_iter().flatten().any(|json| has_attachment(json.get()));
@@ -47,14 +49,14 @@ pub(super) fn refers_to_more(view: &RequestView<'_>) -> bool {
     stored.into_iter().flatten().any(|raw| !wire::is_null(raw))
 }
 
-/// Whether there may be an image, audio, a file, or an item that the provider has stored.
+/// Whether there may be an image, audio, a file, an item that the provider has stored, or one that adds tools.
 ///
 /// No text can look so, as its quotes are escaped; a text that is one of these words may. A letter that is written as
 /// an escape, as nobody does, may be part of such a word.
 pub(super) fn has_attachment(json: &str) -> bool {
     static ATTACHMENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
-            r#""(?:image_url|input_image|input_audio|audio|file|input_file|item_reference)"|\\u00[567]"#,
+            r#""(?:image_url|input_image|input_audio|audio|file|input_file|item_reference|additional_tools|compaction_trigger)"|\\u00[567]"#,
         )
         .ok()
     });

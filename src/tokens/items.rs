@@ -92,11 +92,11 @@ impl<'a> Tool<'a> {
     }
 }
 
-/// Whether the provider runs one of these tools.
+/// Whether the provider may run one of these tools.
 pub(super) fn has_hosted_tool(tools: &RawValue) -> bool {
     let flow = elements(tools, |raw| match Tool::read(raw) {
-        Some(tool) if tool.is_hosted() => Flow::Break(()),
-        _ => Flow::Continue(()),
+        Some(tool) if !tool.is_hosted() => Flow::Continue(()),
+        _ => Flow::Break(()),
     });
     flow == Some(Flow::Break(()))
 }

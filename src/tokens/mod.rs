@@ -23,10 +23,12 @@ mod image_size;
 mod images;
 mod items;
 mod meter;
+mod runs;
 mod tools;
 
 pub use count::{Basis, Count};
 pub use images::ImageRule;
+pub(crate) use runs::may_run_again;
 
 use std::sync::Arc;
 

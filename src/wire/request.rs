@@ -126,6 +126,18 @@ pub struct RequestView<'a> {
     /// Responses: a prompt that the provider has stored.
     #[serde(borrow, default, deserialize_with = "super::present")]
     pub prompt: Option<&'a RawValue>,
+    /// Responses: when to shorten what the model has read, and go on.
+    #[serde(borrow, default, deserialize_with = "super::present")]
+    pub context_management: Option<&'a RawValue>,
+    /// Responses: whether several agents answer.
+    #[serde(borrow, default, deserialize_with = "super::present")]
+    pub multi_agent: Option<&'a RawValue>,
+    /// Chat: what the answer is expected to be.
+    #[serde(borrow, default, deserialize_with = "super::present")]
+    pub prediction: Option<&'a RawValue>,
+    /// How the input is kept in the provider's prompt cache.
+    #[serde(borrow, default, deserialize_with = "super::present")]
+    pub prompt_cache_options: Option<&'a RawValue>,
     /// Embeddings: the length of a vector.
     #[serde(borrow, default, deserialize_with = "super::present")]
     pub dimensions: Option<&'a RawValue>,
@@ -199,11 +211,16 @@ impl<'a> RequestView<'a> {
     ///
     /// A text that is nothing but `12h` may look so.
     pub fn caches_for_12h(&self) -> bool {
-        let parts = [self.messages, self.input, self.tools];
-        parts.into_iter().flatten().any(|json| {
-            let has = |text: &[u8]| memmem::find(json.get().as_bytes(), text).is_some();
-            has(b"\"prompt_cache_breakpoint\"") && has(b"\"12h\"")
-        })
+        let has = |json: &RawValue, text: &[u8]| memmem::find(json.get().as_bytes(), text).is_some();
+        let parts = [self.messages, self.input, self.instructions, self.tools];
+        let by_part = parts
+            .into_iter()
+            .flatten()
+            .any(|json| has(json, b"\"prompt_cache_breakpoint\"") && has(json, b"\"12h\""));
+        by_part
+            || self
+                .prompt_cache_options
+                .is_some_and(|json| has(json, b"\"12h\""))
     }
 
     /// Returns how many choices are asked for: 1 unless said otherwise.

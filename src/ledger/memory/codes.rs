@@ -25,4 +25,4 @@ coded!(Status: Succeeded Failed Unanswered CutShort Abandoned Unreported);
 coded!(Lane: Standard Flex Priority Batch);
 coded!(PriceSource: Confirmed SingleSource Own);
 coded!(PartialReason: UnpricedMeter ToolFee CacheLifetime LostAttempt Abandoned CutShort InconsistentUsage NoUsage);
-coded!(UnpricedReason: UnknownModel UnpricedLane UnknownTier UnmeteredEndpoint Overflow);
+coded!(UnpricedReason: UnknownModel UnpricedLane UnknownTier UnmeteredEndpoint Overflow Unbounded);

@@ -106,7 +106,8 @@ fn processing_in_a_region_costs_more_for_models_that_charge_for_it() {
         "$0.010825"
     );
     assert_ne!(regional.revision(), PriceBook::builtin().revision());
-    let worst = regional.worst_case(&"gpt-5.4".into(), Lane::Standard, 1_000, 10, NOW);
+    let most = Usage::new(1_000, 10);
+    let worst = regional.worst_case(&"gpt-5.4".into(), Lane::Standard, &most, NOW);
     assert_eq!(worst.unwrap().to_string(), "0.002915");
 }
 
@@ -160,9 +161,41 @@ fn images_are_input_unless_they_have_a_price() {
     ));
 }
 
+#[test]
+fn the_worst_case_takes_cache_writes_and_tools_as_far_as_there_can_be_any() {
+    let book = PriceBook::builtin();
+    let worst = |model: &str, most: &Usage| {
+        let worst = book.worst_case(&model.into(), Lane::Standard, most, NOW);
+        worst.map(|worst| worst.to_string())
+    };
+    let ok = |dollars: &str| Ok(dollars.to_owned());
+    let mut kept = usage(1_000, 0, 200, 0);
+    // 1,000 x 5.
+    assert_eq!(worst("gpt-5.6-sol", &kept), ok("0.005"));
+    kept.cache_write_12h_tokens = 200;
+    // 800 x 5 + 200 x 10.
+    assert_eq!(worst("gpt-5.6-sol", &kept), ok("0.006"));
+    assert_eq!(worst("gpt-5", &kept), Err(UnpricedReason::Unbounded));
+    // 1,000 x 1.25 = 1,250 millionths; 3 x 10,000; 2 x 2,500; 1 x 30,000, if the container is not there yet.
+    assert_eq!(worst("gpt-5", &with_tools(3, 2, 1, 0)), ok("0.06625"));
+    let unbounded = Err(UnpricedReason::Unbounded);
+    assert_eq!(worst("gpt-5", &with_tools(0, 0, 0, 1)), unbounded);
+    assert_eq!(worst("o1", &with_tools(1, 0, 0, 0)), unbounded);
+    let mut audio = Usage::new(1_000, 0);
+    audio.audio_input_tokens = 1;
+    assert_eq!(worst("gpt-4o", &audio), unbounded);
+    // 1,000 x 32.
+    assert_eq!(worst("gpt-audio", &audio), ok("0.032"));
+}
+
+fn any_part(most: u64) -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 0..most]
+}
+
 prop_compose! {
-    fn any_bill()(
-        parts in prop::array::uniform8(0_u64..20_000), tools in prop::array::uniform4(0_u32..50),
+    fn any_bill(most: u64)(
+        parts in prop::array::uniform8(any_part(most)),
+        tools in prop::array::uniform4(prop_oneof![Just(0), 0_u32..50]),
     ) -> Usage {
         let [plain, read, write, long, image, audio, output, painted] = parts;
         let input = plain + read + write + long + image + audio;
@@ -181,22 +214,43 @@ prop_compose! {
     }
 }
 
+fn most_of(cost: Cost) -> Option<Usd> {
+    match cost {
+        Cost::Priced(most) => Some(most),
+        Cost::Partial { at_most, .. } => at_most,
+        Cost::Unpriced(_) => None,
+    }
+}
+
 proptest! {
     #[test]
+    fn no_answer_within_the_most_of_everything_costs_more_than_the_worst_case(
+        (model, lane) in any_priced(), answer in any_bill(70_000), more in any_bill(70_000), regional in any::<bool>(),
+    ) {
+        let book = PriceBook::builtin();
+        let book = if regional { book.with_regional_uplift() } else { book };
+        let most = answer.saturating_add(more);
+        let cost = |usage: &Usage| most_of(book.cost(&model.into(), lane, usage, NOW));
+        match book.worst_case(&model.into(), lane, &most, NOW) {
+            Ok(worst) => prop_assert!(cost(&answer).is_some_and(|cost| cost <= worst)),
+            Err(reason) => {
+                prop_assert_eq!(reason, UnpricedReason::Unbounded);
+                prop_assert_eq!(cost(&most), None, "there is no bound only where there is none");
+            }
+        }
+    }
+
+    #[test]
     fn bounds_of_a_sum_are_the_sums_of_the_bounds(
-        (model, lane) in any_priced(), a in any_bill(), b in any_bill(), regional in any::<bool>(),
+        (model, lane) in any_priced(), a in any_bill(20_000), b in any_bill(20_000), regional in any::<bool>(),
     ) {
         let book = PriceBook::builtin();
         let book = if regional { book.with_regional_uplift() } else { book };
         let both = a.saturating_add(b);
         let quote = |usage: &Usage| book.quote(&model.into(), lane, usage, NOW);
+        let most = |usage: &Usage| most_of(quote(usage).cost);
         let known = |usage: &Usage| quote(usage).cost.known().unwrap();
         prop_assert_eq!(known(&a).checked_add(known(&b)), Some(known(&both)));
-        let most = |usage: &Usage| match quote(usage).cost {
-            Cost::Priced(most) => Some(most),
-            Cost::Partial { at_most, .. } => at_most,
-            Cost::Unpriced(_) => None,
-        };
         // A sum has a bound only if all its parts have one.
         let sum = most(&a).zip(most(&b)).map(|(a, b)| a.checked_add(b).unwrap());
         prop_assert_eq!(most(&both), sum);
