@@ -276,7 +276,7 @@ impl PriceBook {
     /// let book = PriceBook::builtin();
     /// let at = Timestamp::from_unix_millis(1_795_000_000_000);
     /// let mut most = Usage::new(1_000, 100);
-    /// let worst = |most| book.worst_case(&"gpt-5.6-sol".into(), Lane::Standard, most, at);
+    /// let worst = |most: &Usage| book.worst_case(&"gpt-5.6-sol".into(), Lane::Standard, most, at);
     /// assert_eq!(worst(&most), Ok("0.007".parse()?));
     ///
     /// most.cache_write_12h_tokens = 1_000;
