@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Cancelled,
     /// What came back could not be understood.
     Protocol,
+    /// A budget has no room for it; nothing was sent.
+    Budget,
 }
 
 impl fmt::Display for ErrorKind {
@@ -35,6 +37,7 @@ impl fmt::Display for ErrorKind {
             Self::Storage => "storage",
             Self::Cancelled => "cancelled",
             Self::Protocol => "protocol",
+            Self::Budget => "budget",
         })
     }
 }

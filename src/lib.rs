@@ -37,6 +37,7 @@
 //! # Modules
 //! - [`router`]: chooses the model for a request
 //! - [`batch`]: collects requests that can wait, and sends them through the Batch API
+//! - [`budget`]: limits on what calls may cost
 //! - [`ledger`]: what was spent, on what, for whom
 //! - [`report`]: spend and savings as text and as a page
 //! - [`pricing`]: what tokens cost
@@ -55,6 +56,7 @@
 //!
 //! # Defaults
 //! - no router: every request asks the model that it names
+//! - no budgets
 //! - a ledger in memory, of 100,000 entries
 //! - 4 attempts, 600 s each, 1,200 s in all; a stream ends after 300 s of silence; see [`RetryPolicy`]
 //! - a call rides a batch if it may wait for 2 h or longer; see [`BatchPolicy`](batch::BatchPolicy)
@@ -67,6 +69,7 @@
 
 mod attribution;
 pub mod batch;
+pub mod budget;
 pub mod capability;
 mod client;
 mod clock;

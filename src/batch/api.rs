@@ -335,6 +335,18 @@ pub trait FasterLane: fmt::Debug + Send + Sync + 'static {
     async fn send(&self, item: &BatchItem) -> Result<LineAnswer, BatchError>;
 }
 
+/// Decides whether a request may be taken, before it is written down.
+#[async_trait]
+pub trait BatchGate: fmt::Debug + Send + Sync + 'static {
+    /// Lets a request in, or not. It may wait, and may put a context of its own around the item's.
+    ///
+    /// A request of a key that is known already is let in too; its item is then dropped.
+    ///
+    /// # Errors
+    /// If the request must not be sent, as a [`BatchError::NotAdmitted`].
+    async fn admit(&self, item: &mut BatchItem) -> Result<(), BatchError>;
+}
+
 /// Is told of every settled request, before its handle resolves, so that it can be booked.
 ///
 /// # Contract

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OnceCell, watch};
 
-use super::api::{BatchApi, BatchItem, BatchObserver, BatchableRequest, FasterLane, LineAnswer};
+use super::api::{BatchApi, BatchGate, BatchItem, BatchObserver, BatchableRequest, FasterLane, LineAnswer};
 use super::error::{BatchError, InvalidRequest};
 use super::handle::{BatchHandle, typed};
 use super::line;
@@ -37,6 +37,7 @@ pub struct BatchCollectorBuilder {
     api: Arc<dyn BatchApi>,
     policy: BatchPolicy,
     store: Arc<dyn BatchStore>,
+    gate: Option<Arc<dyn BatchGate>>,
     observer: Option<Arc<dyn BatchObserver>>,
     faster: Option<Arc<dyn FasterLane>>,
     clock: Arc<dyn Clock>,
@@ -52,6 +53,12 @@ impl BatchCollectorBuilder {
     /// Sets where requests are kept; in memory by default. What is in the store is taken up on the first use.
     pub fn with_store(mut self, store: impl BatchStore) -> Self {
         self.store = Arc::new(store);
+        self
+    }
+
+    /// Sets who decides whether a request may be taken; by default all are that can be batched.
+    pub fn with_gate(mut self, gate: impl BatchGate) -> Self {
+        self.gate = Some(Arc::new(gate));
         self
     }
 
@@ -79,6 +86,7 @@ impl BatchCollectorBuilder {
             api: self.api,
             policy: self.policy,
             store: self.store,
+            gate: self.gate,
             observer: self.observer,
             faster: self.faster,
             clock: self.clock,
@@ -109,6 +117,7 @@ impl BatchCollector {
             api: Arc::new(api),
             policy: BatchPolicy::default(),
             store: Arc::new(InMemoryStore::default()),
+            gate: None,
             observer: None,
             faster: None,
             clock: Arc::new(SystemClock),
@@ -278,7 +287,7 @@ impl<T> Enqueue<T> {
             return Err(InvalidRequest::DeadlinePassed.into());
         }
         shared.load().await?;
-        let item = BatchItem {
+        let mut item = BatchItem {
             id: RequestId::new(now),
             endpoint: self.endpoint,
             model,
@@ -288,6 +297,9 @@ impl<T> Enqueue<T> {
             key: self.key,
             context: self.context,
         };
+        if let Some(gate) = &shared.gate {
+            gate.admit(&mut item).await?;
+        }
         shared.ensure_driver()?;
         let (id, slot, position) = shared.admit(item)?;
         // Made before anything is awaited, so that a dropped future is a dropped handle.

@@ -66,6 +66,9 @@ pub enum BatchError {
     /// The request was not taken.
     #[error("the request cannot be batched")]
     Invalid(#[source] InvalidRequest),
+    /// The request was not let in, such as by a budget.
+    #[error("the request was not let in")]
+    NotAdmitted(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// Another request is known under the same key.
     #[error("another request is known under the key {key:?}")]
     Conflict {
@@ -133,6 +136,7 @@ impl BatchError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid(_) | Self::Conflict { .. } | Self::NoRuntime => ErrorKind::Invalid,
+            Self::NotAdmitted(_) => ErrorKind::Budget,
             Self::Api(error) => error.kind,
             Self::BatchFailed { .. } => ErrorKind::Refused,
             Self::Status(answer) => match answer.status {

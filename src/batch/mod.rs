@@ -42,8 +42,8 @@ mod state;
 mod store;
 
 pub use api::{
-    ApiError, BatchApi, BatchItem, BatchObserver, BatchableRequest, Effect, FasterLane, LineAnswer, NewBatch,
-    Outcome, Settled,
+    ApiError, BatchApi, BatchGate, BatchItem, BatchObserver, BatchableRequest, Effect, FasterLane,
+    LineAnswer, NewBatch, Outcome, Settled,
 };
 pub use collector::{BatchCollector, BatchCollectorBuilder, Cancelled, Enqueue};
 pub use error::{BatchError, InvalidRequest};

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OnceCell, watch};
 use tokio::time::Instant;
 
-use super::api::{BatchApi, BatchItem, BatchObserver, FasterLane, Outcome, Settled};
+use super::api::{BatchApi, BatchGate, BatchItem, BatchObserver, FasterLane, Outcome, Settled};
 use super::driver;
 use super::error::BatchError;
 use super::handle::Slot;
@@ -27,6 +27,7 @@ pub(super) struct Shared {
     pub(super) faster: Option<Arc<dyn FasterLane>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Notify,
+    pub(super) gate: Option<Arc<dyn BatchGate>>,
     pub(super) observer: Option<Arc<dyn BatchObserver>>,
     pub(super) state: Mutex<State>,
     pub(super) progress: watch::Sender<Progress>,

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_openai::error::OpenAIError;
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use super::Shared;
 use super::asked::Asked;
 use super::bound::{Bound, Lost};
+use super::budgeting::one_model;
 use super::call::{Call, Operation};
 use super::core::Core;
 use super::course::refuses;
@@ -20,8 +22,9 @@ use super::error::{Error, Repr};
 use super::metering::{Reading, book};
 use super::plan::{Plan, lane_asked};
 use crate::batch::{
-    ApiError, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Outcome, Settled,
+    ApiError, BatchError, BatchGate, BatchItem, BatchObserver, FasterLane, LineAnswer, Outcome, Settled,
 };
+use crate::budget::{BudgetError, Estimate, Hold};
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
 use crate::ledger::{Baseline, Degradation, LedgerEntry, Role, Status};
@@ -32,49 +35,52 @@ use crate::pricing::{Cost, PartialReason};
 use crate::router::Facts;
 use crate::wire::RequestView;
 
-/// Lets a call ride a batch, if its scope says that it may wait and its endpoint and body can.
+/// Finds out whether a call is to ride a batch: its scope says that it may wait, and its endpoint and body can.
 ///
-/// `None` means that it goes at once; the plan then says why.
+/// If it may wait but goes at once, the plan says why.
+pub(super) fn may_ride(shared: &Shared, call: &Call, plan: &mut Plan) -> Result<bool, OpenAIError> {
+    let operation = &call.operation;
+    let Some(within) = operation.scope.within else {
+        return Ok(false);
+    };
+    let why = if within < shared.collector.policy().min_window() {
+        "it must be answered too soon"
+    } else if !operation.endpoint.is_metered() {
+        "its endpoint has no batches"
+    } else if plan.streams {
+        "it is streamed"
+    } else if let Some((request, _)) = call.request().zip(call.body()) {
+        if Deployments::are_named_by(request.url()) {
+            return Err(Error::new(Repr::DeploymentUrlHasNoBatches).into());
+        }
+        // A batch is made of bodies.
+        if shared.api.makes_alike(&operation.endpoint, request) {
+            return Ok(true);
+        }
+        "it has headers or a URL of its own"
+    } else {
+        "its body is not in memory"
+    };
+    at_once(plan, why);
+    Ok(false)
+}
+
+fn at_once(plan: &mut Plan, why: &str) {
+    plan.add_reason(&format!("not batched: {why}"));
+    plan.degradations.push(Degradation::NotBatched);
+}
+
+/// After this time nobody will tell any more what became of a line: three batches of a day.
+pub(super) const BATCH_TIME: Duration = Duration::from_secs(72 * 3_600);
+
+/// Lets a call ride a batch. `None` means that it goes at once after all; the plan then says why.
 pub(super) async fn ride(
     shared: &Shared,
     call: &Call,
     plan: &mut Plan,
 ) -> Option<Result<reqwest::Response, OpenAIError>> {
     let (operation, collector) = (&call.operation, &shared.collector);
-    let within = operation.scope.within?;
-    let at_once = |plan: &mut Plan, why: &str| {
-        let reason = plan
-            .reason
-            .as_deref()
-            .map(|reason| format!("{reason}; "))
-            .unwrap_or_default();
-        plan.reason = Some(format!("{reason}not batched: {why}").into());
-        plan.degradations.push(Degradation::NotBatched);
-    };
-    if within < collector.policy().min_window() {
-        at_once(plan, "it must be answered too soon");
-        return None;
-    }
-    if !operation.endpoint.is_metered() {
-        at_once(plan, "its endpoint has no batches");
-        return None;
-    }
-    if plan.streams {
-        at_once(plan, "it is streamed");
-        return None;
-    }
-    let Some((request, body)) = call.request().zip(call.body()) else {
-        at_once(plan, "its body is not in memory");
-        return None;
-    };
-    if Deployments::are_named_by(request.url()) {
-        return Some(Err(Error::new(Repr::DeploymentUrlHasNoBatches).into()));
-    }
-    // A batch is made of bodies.
-    if !shared.api.makes_alike(&operation.endpoint, request) {
-        at_once(plan, "it has headers or a URL of its own");
-        return None;
-    }
+    let (body, within) = call.body().zip(operation.scope.within)?;
     let body = plan
         .body_for(body, plan.model.as_ref())
         .map_or_else(|| Bytes::copy_from_slice(body), Bytes::from);
@@ -107,7 +113,9 @@ pub(super) async fn ride(
                 Err(error) => Err(Error::from(error).into()),
             })
         }
-        Err(error @ BatchError::Conflict { .. }) => Some(Err(Error::from(error).into())),
+        Err(error @ (BatchError::Conflict { .. } | BatchError::NotAdmitted(_))) => {
+            Some(Err(Error::from(error).into()))
+        }
         Err(error) => {
             // The first says that it was not taken; its source says why.
             let why =
@@ -152,6 +160,111 @@ struct Passenger {
     asked: Asked,
 }
 
+/// What the client remembers of a request that was given to the collector directly, if there are budgets.
+#[derive(Debug)]
+struct WalkIn {
+    /// Until its line is booked.
+    hold: Option<Hold>,
+    facts: Arc<Facts>,
+    bound: Bound,
+    /// The context that its caller gave.
+    _inner: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Drop for WalkIn {
+    fn drop(&mut self) {
+        // What it has cost was counted when it was booked.
+        if let Some(hold) = self.hold.take() {
+            hold.release();
+        }
+    }
+}
+
+/// What is held for a line, and what bounds its cost.
+struct Held<'a> {
+    hold: &'a Hold,
+    facts: &'a Facts,
+    bound: &'a Bound,
+}
+
+impl<'a> Held<'a> {
+    fn of(item: &'a BatchItem) -> Option<Self> {
+        if let Some(Passenger { operation, bound, .. }) = context(item) {
+            let (hold, facts) = (operation.hold.get()?, &*operation.facts);
+            return Some(Self { hold, facts, bound });
+        }
+        let WalkIn {
+            hold, facts, bound, ..
+        } = context(item)?;
+        let hold = hold.as_ref()?;
+        Some(Self { hold, facts, bound })
+    }
+
+    fn count(&self, entry: &LedgerEntry) {
+        let model = entry.sent_model.as_ref();
+        self.hold.count(model, &entry.cost, entry.usage.as_ref());
+    }
+
+    /// Makes the hold cover so many attempts on a faster lane, beside the line in its batch.
+    fn cover(&self, item: &BatchItem, lane: Lane, attempts: u32) -> Result<(), BudgetError> {
+        let cost = |lane| {
+            let at = self.hold.at();
+            self.bound.cost(self.facts, &item.endpoint, &item.model, lane, at)
+        };
+        let all = Lost::NONE.and(1, cost(Lane::Batch)).and(attempts, cost(lane));
+        self.hold.cover(
+            &item.attribution,
+            &one_model(Some(item.model.clone()), all.at_most()),
+        )
+    }
+}
+
+/// Returns what the client attached to a request.
+fn context<T: 'static>(item: &BatchItem) -> Option<&T> {
+    (item.context.as_deref()? as &dyn Any).downcast_ref()
+}
+
+/// Lets requests into batches for which the budgets have room. A call that rides one has its hold already.
+#[derive(Debug)]
+pub(super) struct BudgetGate {
+    core: Arc<Core>,
+}
+
+impl BudgetGate {
+    pub(super) const fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+#[async_trait]
+impl BatchGate for BudgetGate {
+    async fn admit(&self, item: &mut BatchItem) -> Result<(), BatchError> {
+        if context::<Passenger>(item).is_some() {
+            return Ok(());
+        }
+        let facts = self.core.facts.get();
+        let bound = RequestView::read(&item.body).map_or_else(
+            |_| Bound::unknown(),
+            |view| Bound::of(&facts, &item.endpoint, &view),
+        );
+        let at = self.core.clock.now();
+        let at_most = bound.cost(&facts, &item.endpoint, &item.model, Lane::Batch, at);
+        let mut estimate = Estimate::of(&item.model, at_most).settles_within(BATCH_TIME);
+        if let (Some(input), Some(output)) = bound.tokens(&facts, &item.endpoint, &item.model) {
+            estimate = estimate.with_tokens(input, output);
+        }
+        let hold = self.core.budgets.reserve(&item.attribution, &estimate).await;
+        let hold = hold.map_err(|error| BatchError::NotAdmitted(Arc::new(error)))?;
+        item.context = Some(Arc::new(WalkIn {
+            hold: Some(hold),
+            facts,
+            bound,
+            _inner: item.context.take(),
+        }));
+        Ok(())
+    }
+}
+
 /// Books each line of a batch.
 #[derive(Debug)]
 pub(super) struct Bookkeeper {
@@ -167,14 +280,14 @@ impl Bookkeeper {
     fn entry(&self, settled: &Settled<'_>, passenger: Option<&Passenger>) -> LedgerEntry {
         let now = self.core.clock.now();
         let (op_id, at) = match passenger {
-            Some(passenger) => (passenger.operation.op_id, passenger.operation.at),
+            Some(passenger) => (passenger.operation.op_id, passenger.operation.admitted_at()),
             None => (OpId::new(now), now),
         };
         let item = settled.item;
         let mut entry = LedgerEntry::new(EntryId::new(now), op_id, at, item.endpoint.clone());
         entry.lane = match settled.outcome {
             Ok(answer) => answer.lane,
-            Err(BatchError::FasterLane(_)) => faster_lane(item),
+            Err(BatchError::FasterLane(_)) => faster_lane(item, self.core.project_lane),
             Err(_) => Lane::Batch,
         };
         entry.role = if entry.lane == Lane::Batch {
@@ -250,8 +363,11 @@ fn book_answer(
 impl BatchObserver for Bookkeeper {
     fn settled(&self, settled: &Settled<'_>) {
         let item = settled.item;
-        let context = item.context.as_deref();
-        let passenger = context.and_then(|context| (context as &dyn Any).downcast_ref::<Passenger>());
+        if settled.superseded && matches!(settled.outcome, Err(BatchError::NotAdmitted(_))) {
+            // It was not sent.
+            return;
+        }
+        let passenger = context::<Passenger>(item);
         let mut entry = self.entry(settled, passenger);
         let facts = self.facts(passenger);
         let (bound, asked) = match passenger {
@@ -300,6 +416,10 @@ impl BatchObserver for Bookkeeper {
                             .downcast_ref::<ApiError>()
                             .map_or(1, |error| error.lost_attempts)
                     }
+                    BatchError::NotAdmitted(_) => {
+                        entry.status = Status::Unanswered;
+                        0
+                    }
                     _ => {
                         entry.status = Status::Failed;
                         0
@@ -310,6 +430,9 @@ impl BatchObserver for Bookkeeper {
         Lost::NONE.and(lost, at_most).book(&mut entry);
         let entry = Arc::new(entry);
         self.core.record(&entry);
+        if let Some(held) = Held::of(item) {
+            held.count(&entry);
+        }
         if let Some(receipt) = passenger.and_then(|passenger| passenger.operation.receipt.as_ref()) {
             receipt.add(&entry);
         }
@@ -323,30 +446,43 @@ fn on_top(cost: Usd) -> Option<Baseline> {
 }
 
 /// Returns the lane that a line is sent on when it leaves its batch.
-fn faster_lane(item: &BatchItem) -> Lane {
-    RequestView::read(&item.body).map_or(Lane::Standard, |view| lane_asked(&view))
+fn faster_lane(item: &BatchItem, projects: Lane) -> Lane {
+    RequestView::read(&item.body).map_or(projects, |view| lane_asked(&view, projects))
 }
 
 /// Sends a batched request at once, when its deadline is near.
 #[derive(Debug)]
 pub(super) struct OneByOne {
     api: ServerBatches,
+    project_lane: Lane,
 }
 
 impl OneByOne {
-    pub(super) const fn new(api: ServerBatches) -> Self {
-        Self { api }
+    pub(super) const fn new(api: ServerBatches, project_lane: Lane) -> Self {
+        Self { api, project_lane }
     }
 }
 
 #[async_trait]
 impl FasterLane for OneByOne {
     async fn send(&self, item: &BatchItem) -> Result<LineAnswer, BatchError> {
-        match self.api.send_now(&item.endpoint, item.body.clone()).await {
-            Ok(sent) => Ok(
-                LineAnswer::new(sent.status.as_u16(), sent.body, faster_lane(item))
-                    .with_lost_attempts(sent.lost),
-            ),
+        let lane = faster_lane(item, self.project_lane);
+        let held = Held::of(item);
+        let cover = |attempts| {
+            held.as_ref()
+                .map_or(Ok(()), |held| held.cover(item, lane, attempts))
+        };
+        // A limit on money goes before a deadline: without room the line waits for its batch.
+        cover(1).map_err(|error| BatchError::NotAdmitted(Arc::new(error)))?;
+        let may_repeat = |lost: u32| cover(lost.saturating_add(1)).is_ok();
+        match self
+            .api
+            .send_now(&item.endpoint, item.body.clone(), may_repeat)
+            .await
+        {
+            Ok(sent) => {
+                Ok(LineAnswer::new(sent.status.as_u16(), sent.body, lane).with_lost_attempts(sent.lost))
+            }
             Err(error) => Err(BatchError::FasterLane(Arc::new(error))),
         }
     }

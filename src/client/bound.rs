@@ -51,6 +51,8 @@ struct Traits {
     has_audio: bool,
     /// Earlier input is read again, which may have parts that are to be kept for 12 hours.
     goes_on: bool,
+    /// A tier is asked for whose price is not known.
+    has_unknown_tier: bool,
 }
 
 impl Traits {
@@ -65,6 +67,10 @@ impl Traits {
             predicts: is_set(view.prediction),
             has_audio: is_heard || is_set(view.audio) || view.modalities.is_some_and(names_audio),
             goes_on: is_set(view.previous_response_id) || is_set(view.conversation),
+            has_unknown_tier: view
+                .service_tier
+                .and_then(wire::string)
+                .is_some_and(|tier| tier != "auto" && Lane::from_service_tier(&tier).is_none()),
         }
     }
 }
@@ -92,6 +98,7 @@ impl Bound {
                 predicts: false,
                 has_audio: false,
                 goes_on: false,
+                has_unknown_tier: false,
             },
             caches_for_12h: false,
         }
@@ -195,6 +202,9 @@ impl Bound {
         let (Some(input), Some(output)) = self.tokens(facts, endpoint, model) else {
             return None;
         };
+        if self.traits.has_unknown_tier {
+            return None;
+        }
         let mut most = Usage::new(input, output);
         let can_keep = || {
             let rates = facts.prices.rates(model, lane, input, at);
@@ -245,6 +255,11 @@ impl Lost {
                 .zip(more)
                 .and_then(|(most, more)| most.checked_add(more)),
         }
+    }
+
+    /// Returns the most that they can have cost; `None` without a bound.
+    pub(super) const fn at_most(self) -> Option<Usd> {
+        self.at_most
     }
 
     /// Adds to an entry what they may have cost. What would have been saved is then not known either.

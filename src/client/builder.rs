@@ -7,15 +7,18 @@ use async_openai::Client;
 use async_openai::config::Config;
 
 use super::LlmClient;
-use super::batching::{Bookkeeper, OneByOne};
+use super::batching::{Bookkeeper, BudgetGate, OneByOne};
 use super::core::{Books, Core, OpenCalls};
 use super::deployments::Deployments;
-use super::error::Error;
+use super::error::{Error, Repr};
 use super::facts::{CurrentFacts, at_host};
+use super::past_spend::PastSpend;
 use super::scope::Scope;
 use crate::batch::{BatchCollector, BatchPolicy, BatchStore, InMemoryStore};
+use crate::budget::{Alert, Budget, Budgets, BudgetsBuilder};
 use crate::capability::CapabilityBook;
 use crate::clock::{Clock, SystemClock};
+use crate::lane::Lane;
 use crate::ledger::{CostLedger, InMemoryLedger};
 use crate::model::ModelId;
 use crate::openai::{RetryPolicy, Sender, ServerBatches, Transport};
@@ -26,6 +29,8 @@ use crate::tokens::TokenCounter;
 /// Puts an [`LlmClient`] together.
 ///
 /// # Default
+/// - no budgets
+/// - requests that name no `service_tier` are served on the standard lane
 /// - no router: every request asks the model that it names
 /// - an [`InMemoryLedger`]
 /// - the built-in [`PriceBook`] and [`CapabilityBook`]
@@ -46,6 +51,8 @@ pub struct LlmClientBuilder<C: Config> {
     clock: Arc<dyn Clock>,
     asks_for_usage: bool,
     deployments: Deployments,
+    project_lane: Lane,
+    budgets: BudgetsBuilder,
     batch_policy: BatchPolicy,
     batch_store: Arc<dyn BatchStore>,
 }
@@ -63,6 +70,8 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             clock: Arc::new(SystemClock),
             asks_for_usage: true,
             deployments: Deployments::default(),
+            project_lane: Lane::Standard,
+            budgets: Budgets::builder(),
             batch_policy: BatchPolicy::default(),
             batch_store: Arc::new(InMemoryStore::default()),
         }
@@ -83,6 +92,28 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
     /// Books calls in this ledger.
     pub fn with_ledger(mut self, ledger: impl CostLedger) -> Self {
         self.ledger = Some(Arc::new(ledger));
+        self
+    }
+
+    /// Keeps calls within this budget, beside those added before. See [`budget`](crate::budget) for what that promises.
+    ///
+    /// What was spent before is read from the ledger at the first call, so that a program that is run again stops at
+    /// the same limit. For that the ledger must last, as a [`FileLedger`](crate::ledger::FileLedger) does.
+    pub fn with_budget(mut self, budget: Budget) -> Self {
+        self.budgets = self.budgets.with_budget(budget);
+        self
+    }
+
+    /// Calls this once for each part of a budget that is spent, see [`BudgetsBuilder::on_alert`].
+    pub fn with_budget_alert(mut self, call: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
+        self.budgets = self.budgets.on_alert(call);
+        self
+    }
+
+    /// Says by which lane your OpenAI project serves requests that name no `service_tier`, or `auto`. Budgets hold its
+    /// price.
+    pub fn with_project_lane(mut self, lane: Lane) -> Self {
+        self.project_lane = lane;
         self
     }
 
@@ -145,7 +176,7 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
     /// Makes the client. It needs no runtime and opens no connection.
     ///
     /// # Errors
-    /// None today; later settings may contradict each other.
+    /// If two budgets have the same name, or one has a negative amount.
     pub fn build(mut self) -> Result<LlmClient<C>, Error> {
         self.facts.prices = at_host(self.client.config().api_base(), self.facts.prices);
         if self.router.is_some() {
@@ -160,6 +191,12 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             clock: Arc::clone(&self.clock),
         };
         let ledger = self.ledger.unwrap_or_else(|| Arc::new(InMemoryLedger::new()));
+        let budgets = self
+            .budgets
+            .with_history(PastSpend::new(Arc::clone(&ledger)))
+            .with_clock(Arc::clone(&self.clock))
+            .build()
+            .map_err(|error| Error::new(Repr::InvalidBudget(error)))?;
         let core = Arc::new(Core {
             sender: sender.clone(),
             router: self.router,
@@ -170,6 +207,8 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             clock: Arc::clone(&self.clock),
             asks_for_usage: self.asks_for_usage,
             deployments: self.deployments,
+            budgets,
+            project_lane: self.project_lane,
             books: Books::default(),
             open: OpenCalls::default(),
         });
@@ -178,9 +217,14 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             .with_policy(self.batch_policy)
             .with_store(self.batch_store)
             .with_observer(Bookkeeper::new(Arc::clone(&core)))
-            .with_faster_lane(OneByOne::new(api.clone()))
-            .with_clock(self.clock)
-            .build();
+            .with_faster_lane(OneByOne::new(api.clone(), self.project_lane))
+            .with_clock(self.clock);
+        let collector = if core.budgets.is_empty() {
+            collector
+        } else {
+            collector.with_gate(BudgetGate::new(Arc::clone(&core)))
+        };
+        let collector = collector.build();
         let shared = Arc::new(super::Shared { core, collector, api });
         Ok(LlmClient::over(self.client, shared, Arc::new(Scope::default())))
     }

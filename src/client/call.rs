@@ -1,6 +1,6 @@
 //! One call of the caller's: its request as async-openai built it, and how to send it changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
@@ -11,9 +11,11 @@ use super::core::Core;
 use super::plan::Plan;
 use super::receipt::OpenReceipt;
 use super::scope::Scope;
+use crate::budget::Hold;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::id::OpId;
+use crate::ledger::LedgerEntry;
 use crate::model::ModelId;
 use crate::router::Facts;
 
@@ -29,6 +31,8 @@ pub(super) struct Operation {
     pub(super) at: Timestamp,
     pub(super) started: Instant,
     pub(super) receipt: Option<OpenReceipt>,
+    /// What is held for it, once a budget let it through.
+    pub(super) hold: OnceLock<Hold>,
 }
 
 impl Operation {
@@ -49,12 +53,29 @@ impl Operation {
             at,
             started: Instant::now(),
             receipt,
+            hold: OnceLock::new(),
+        }
+    }
+
+    /// Returns when it was made; if it waited for a budget, when it was let through.
+    pub(super) fn admitted_at(&self) -> Timestamp {
+        self.hold.get().map_or(self.at, Hold::at)
+    }
+
+    /// Counts an entry's cost in the budgets.
+    pub(super) fn charge(&self, entry: &LedgerEntry) {
+        if let Some(hold) = self.hold.get() {
+            hold.count(entry.sent_model.as_ref(), &entry.cost, entry.usage.as_ref());
         }
     }
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
+        // All that was sent for it has its entry by now.
+        if let Some(hold) = self.hold.take() {
+            hold.release();
+        }
         self.core.open.end();
     }
 }

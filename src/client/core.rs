@@ -10,8 +10,10 @@ use tokio::sync::Notify;
 
 use super::deployments::Deployments;
 use super::facts::CurrentFacts;
+use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::error::ErrorKind;
+use crate::lane::Lane;
 use crate::ledger::{CostLedger, HashKey, LedgerEntry, LedgerError, Recorded};
 use crate::model::ModelId;
 use crate::openai::Sender;
@@ -29,6 +31,9 @@ pub(super) struct Core {
     pub(super) router: Option<Arc<dyn Router>>,
     pub(super) router_timeout: Duration,
     pub(super) ledger: Arc<dyn CostLedger>,
+    pub(super) budgets: Budgets,
+    /// The lane of requests that leave it to the project.
+    pub(super) project_lane: Lane,
     /// The ledger's.
     pub(super) hash_key: Option<HashKey>,
     pub(super) facts: CurrentFacts,

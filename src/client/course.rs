@@ -39,7 +39,9 @@ impl Course {
         Self {
             model: plan.model.clone(),
             baseline: plan.baseline.clone(),
-            baseline_was_asked: plan.model == plan.baseline,
+            baseline_was_asked: plan
+                .returns_to()
+                .is_none_or(|model| plan.model.as_ref() == Some(model)),
             fallbacks: plan.fallbacks.clone().into_iter(),
             failure: None,
             end,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_openai::error::OpenAIError;
 
 use crate::batch::BatchError;
+use crate::budget::{BudgetError, InvalidBudget, Refusal};
 use crate::error::ErrorKind;
 use crate::ledger::LedgerError;
 use crate::openai::AttemptError;
@@ -41,6 +42,10 @@ pub(super) enum Repr {
     Attempt(#[source] AttemptError),
     #[error("the batched request was not answered")]
     Batch(#[source] BatchError),
+    #[error(transparent)]
+    Budget(BudgetError),
+    #[error("the budgets cannot be kept")]
+    InvalidBudget(#[source] InvalidBudget),
     #[error("the ledger could not do its work")]
     Ledger(#[source] LedgerError),
 }
@@ -53,7 +58,11 @@ impl Error {
     /// Returns what kind of fault it is.
     pub fn kind(&self) -> ErrorKind {
         match &*self.repr {
-            Repr::AutoWithoutReference | Repr::DeploymentUrlHasNoBatches => ErrorKind::Invalid,
+            Repr::AutoWithoutReference | Repr::DeploymentUrlHasNoBatches | Repr::InvalidBudget(_) => {
+                ErrorKind::Invalid
+            }
+            Repr::Budget(BudgetError::Refused(_)) => ErrorKind::Budget,
+            Repr::Budget(_) => ErrorKind::Storage,
             Repr::Attempt(_) => ErrorKind::Timeout,
             Repr::Batch(error) => error.kind(),
             Repr::Ledger(error) => error.kind(),
@@ -66,6 +75,32 @@ impl Error {
             self.kind(),
             ErrorKind::Busy | ErrorKind::Timeout | ErrorKind::Connection
         )
+    }
+
+    /// Returns what a budget says of a call that it did not let through.
+    ///
+    /// ```
+    /// use async_openai::error::OpenAIError;
+    /// use thrifty::budget::Refusal;
+    ///
+    /// fn refusal(error: &OpenAIError) -> Option<&Refusal> {
+    ///     match error {
+    ///         OpenAIError::Boxed(boxed) => boxed.downcast_ref::<thrifty::Error>()?.refusal(),
+    ///         _ => None,
+    ///     }
+    /// }
+    /// # assert!(refusal(&OpenAIError::InvalidArgument("x".into())).is_none());
+    /// ```
+    pub fn refusal(&self) -> Option<&Refusal> {
+        let error = match &*self.repr {
+            Repr::Budget(error) => error,
+            Repr::Batch(BatchError::NotAdmitted(error)) => error.downcast_ref()?,
+            _ => return None,
+        };
+        match error {
+            BudgetError::Refused(refusal) => Some(refusal),
+            BudgetError::History(_) => None,
+        }
     }
 
     /// Returns how long the server asked to wait, if it did.
@@ -104,6 +139,12 @@ impl From<Error> for OpenAIError {
 impl From<LedgerError> for Error {
     fn from(error: LedgerError) -> Self {
         Self::new(Repr::Ledger(error))
+    }
+}
+
+impl From<BudgetError> for Error {
+    fn from(error: BudgetError) -> Self {
+        Self::new(Repr::Budget(error))
     }
 }
 

@@ -3,6 +3,7 @@
 mod asked;
 mod batching;
 mod bound;
+mod budgeting;
 mod builder;
 mod call;
 mod core;
@@ -11,6 +12,7 @@ mod deployments;
 mod error;
 mod facts;
 mod metering;
+mod past_spend;
 mod pipeline;
 mod plan;
 mod receipt;
@@ -35,6 +37,7 @@ use self::core::Core;
 use self::facts::at_host;
 use self::scope::Scope;
 use crate::batch::BatchCollector;
+use crate::budget::Budgets;
 use crate::clock::bounded;
 use crate::id::RequestId;
 use crate::ledger::CostLedger;
@@ -129,6 +132,11 @@ impl<C: Config> LlmClient<C> {
     pub fn set_prices(&self, prices: PriceBook) {
         let prices = at_host(self.client.config().api_base(), prices);
         self.shared.core.facts.set_prices(prices);
+    }
+
+    /// Returns the budgets: how each stands, and a way to hold what calls of your own can cost.
+    pub fn budgets(&self) -> &Budgets {
+        &self.shared.core.budgets
     }
 
     /// Returns the collector that gathers batches, to enqueue requests directly or to watch its progress.

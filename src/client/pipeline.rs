@@ -7,6 +7,7 @@ use async_openai::middleware::HttpRequestFactory;
 
 use super::Shared;
 use super::batching;
+use super::budgeting;
 use super::call::Call;
 use super::course::{Course, Next};
 use super::error::ours;
@@ -14,6 +15,7 @@ use super::plan::Plan;
 use super::row::Row;
 use super::scope::Scope;
 use super::stream;
+use crate::lane::Lane;
 use crate::openai::{Expected, Reply, may_have_had_effect};
 
 /// Carries one call from its request to its answer.
@@ -24,8 +26,14 @@ pub(super) async fn run(
 ) -> Result<reqwest::Response, OpenAIError> {
     let mut call = Call::open(Arc::clone(&shared.core), scope, factory).await?;
     let mut plan = Plan::make(&call).await?;
-    if let Some(batched) = batching::ride(&shared, &call, &mut plan).await {
-        return batched;
+    let rides = batching::may_ride(&shared, &call, &mut plan)?;
+    let lane = if rides { Lane::Batch } else { plan.lane };
+    budgeting::admit(&call, &mut plan, lane).await?;
+    if rides {
+        if let Some(batched) = batching::ride(&shared, &call, &mut plan).await {
+            return batched;
+        }
+        budgeting::cover(&call.operation, &plan, plan.lane)?;
     }
     let mut course = Course::of(&plan, call.operation.core.sender.end());
     let mut row = Row::open(&call.operation, &mut plan, course.model());
@@ -36,6 +44,9 @@ pub(super) async fn run(
             Next::AskAsRequested => row.refused(course.model()),
             Next::FallBack => {
                 settle(row, &result);
+                if budgeting::cover(&call.operation, &plan, plan.lane).is_err() {
+                    return into_response(course.failure(result));
+                }
                 course.keep(result);
                 row = Row::open(&call.operation, &mut plan, course.model());
             }

@@ -37,6 +37,10 @@ pub(super) struct Plan {
     pub(super) model: Option<ModelId>,
     /// The models to ask after a failure.
     pub(super) fallbacks: Vec<ModelId>,
+    /// The router's other models that can serve the request, if a budget may ask for a cheaper one.
+    pub(super) cheaper: Vec<ModelId>,
+    /// Whether a budget put a cheaper model in place.
+    is_downgraded: bool,
     /// Why.
     pub(super) reason: Option<Arc<str>>,
     /// What the next model asked is within the operation.
@@ -65,6 +69,8 @@ impl Plan {
             baseline: None,
             model: None,
             fallbacks: Vec::new(),
+            cheaper: Vec::new(),
+            is_downgraded: false,
             reason: None,
             role: Role::Primary,
             degradations: Vec::new(),
@@ -118,15 +124,17 @@ impl Plan {
         };
         let mut plan = Self::as_asked();
         plan.read(operation, body, &view);
-        plan.choose(operation, &view, Deployments::are_named_by(request.url()))
-            .await?;
+        let url_names_model = Deployments::are_named_by(request.url());
+        plan.choose(operation, &view, url_names_model).await?;
+        plan.find_cheaper(operation, &view, url_names_model);
         plan.bound_others(operation, &view);
         Ok(plan)
     }
 
     /// Lets the bound hold for every model that may be asked instead of the requested one.
     fn bound_others(&mut self, operation: &Operation, view: &RequestView<'_>) {
-        for model in self.model.iter().chain(&self.fallbacks).chain(&self.baseline) {
+        let others = self.fallbacks.iter().chain(&self.baseline).chain(&self.cheaper);
+        for model in self.model.iter().chain(others) {
             if self.requested.as_ref() != Some(model) {
                 let facts = &operation.facts;
                 self.bound.hold_for(model, facts, &operation.endpoint, view);
@@ -139,7 +147,7 @@ impl Plan {
         self.model.clone_from(&self.requested);
         self.baseline.clone_from(&self.requested);
         self.streams = view.is_stream();
-        self.lane = lane_asked(view);
+        self.lane = lane_asked(view, operation.core.project_lane);
         self.bound = Bound::of(&operation.facts, &operation.endpoint, view);
         self.asked = Asked::of(operation.core.hash_key, body, view);
         self.model_at = view
@@ -207,9 +215,61 @@ impl Plan {
         }
     }
 
+    /// Finds what else the router could ask, if a budget may want to know.
+    fn find_cheaper(&mut self, operation: &Operation, view: &RequestView<'_>, url_names_model: bool) {
+        let (Some(router), Some(requested)) = (&operation.core.router, &self.requested) else {
+            return;
+        };
+        if operation.scope.pinned || !operation.core.budgets.may_downgrade() {
+            return;
+        }
+        let candidates = catch_unwind(AssertUnwindSafe(|| router.candidates())).unwrap_or_else(|_| {
+            self.degradations.push(Degradation::RouterPanicked);
+            Vec::new()
+        });
+        // A model that the router does not know is not its to replace.
+        if !self
+            .model
+            .as_ref()
+            .is_some_and(|model| candidates.contains(model))
+        {
+            return;
+        }
+        let request = request_of(operation, view, requested.clone(), self.bound.input());
+        let fits = |model: &ModelId| {
+            self.model.as_ref() != Some(model)
+                && request.fits(model).is_ok()
+                && (!url_names_model || operation.core.deployments.have(model))
+        };
+        self.cheaper = candidates.into_iter().filter(fits).collect();
+    }
+
+    /// Asks this model, and no dearer one after it: a budget has no room.
+    pub(super) fn downgrade(&mut self, to: ModelId, budget: &str) {
+        self.add_reason(&format!("budget {budget:?} has no room for more"));
+        self.model = Some(to);
+        self.fallbacks.clear();
+        self.is_downgraded = true;
+        if !self.degradations.contains(&Degradation::Downgraded) {
+            self.degradations.push(Degradation::Downgraded);
+        }
+    }
+
+    /// Adds to the reason for the choice of model and lane.
+    pub(super) fn add_reason(&mut self, reason: &str) {
+        let before = self.reason.as_deref().map(|before| format!("{before}; "));
+        self.reason = Some(format!("{}{reason}", before.unwrap_or_default()).into());
+    }
+
+    /// The model that is asked if a routed one refuses.
+    pub(super) fn returns_to(&self) -> Option<&ModelId> {
+        self.baseline.as_ref().filter(|_| !self.is_downgraded)
+    }
+
     /// Whether a router put another model in place of the one to fall back on.
     pub(super) fn is_routed(&self) -> bool {
-        self.baseline.is_some() && self.model != self.baseline
+        self.returns_to()
+            .is_some_and(|model| self.model.as_ref() != Some(model))
     }
 
     /// Goes back to what was asked for, after a batch refused the routed model and that is booked.
@@ -233,13 +293,13 @@ impl Plan {
     }
 }
 
-/// Returns the lane that a body asks for.
-pub(super) fn lane_asked(view: &RequestView<'_>) -> Lane {
+/// Returns the lane that a body asks for; the project's if it leaves that open.
+pub(super) fn lane_asked(view: &RequestView<'_>, projects: Lane) -> Lane {
     let tier = view.service_tier.and_then(wire::string);
     tier.and_then(|tier| Lane::from_service_tier(&tier))
         // Nobody gets into a batch by asking for it so.
         .filter(|lane| *lane != Lane::Batch)
-        .unwrap_or(Lane::Standard)
+        .unwrap_or(projects)
 }
 
 /// Makes a chat stream end with a chunk that carries its usage.
@@ -297,11 +357,21 @@ async fn ask(
     requested: ModelId,
     bounds: (u64, u64),
 ) -> Choice {
-    let request = RouteRequest::of(&operation.endpoint, view, requested, &operation.facts, bounds)
+    let request = request_of(operation, view, requested, bounds);
+    ask_in_time(router, &request, operation.core.router_timeout).await
+}
+
+/// Returns a request as routers see it.
+fn request_of<'a>(
+    operation: &'a Operation,
+    view: &'a RequestView<'a>,
+    requested: ModelId,
+    bounds: (u64, u64),
+) -> RouteRequest<'a> {
+    RouteRequest::of(&operation.endpoint, view, requested, &operation.facts, bounds)
         .with_attribution(&operation.scope.attribution)
         .with_deadline_within(operation.scope.within)
-        .made_at(operation.at);
-    ask_in_time(router, &request, operation.core.router_timeout).await
+        .made_at(operation.at)
 }
 
 /// Asks a router that may panic, fail or hang. A timer is armed only if it is not ready at once.

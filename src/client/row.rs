@@ -1,11 +1,13 @@
 //! The ledger entry of a call under way. It is written when the call settles, and also when it is dropped.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::bound::{Bound, Lost};
+use super::budgeting::one_model;
 use super::call::Operation;
 use super::metering::{Reading, book, clipped, named};
 use super::plan::Plan;
@@ -34,7 +36,7 @@ impl Row {
     pub(super) fn open(operation: &Arc<Operation>, plan: &mut Plan, model: Option<&ModelId>) -> Self {
         let role = std::mem::replace(&mut plan.role, Role::Fallback);
         let at = if role == Role::Primary {
-            operation.at
+            operation.admitted_at()
         } else {
             operation.core.clock.now()
         };
@@ -61,8 +63,8 @@ impl Row {
         self.entry.as_mut().map(Arc::make_mut)
     }
 
-    /// Follows an attempt from its beginning to its end.
-    pub(super) fn step(&mut self, step: Step) {
+    /// Follows an attempt from its beginning to its end, and says whether another one may follow.
+    pub(super) fn step(&mut self, step: Step) -> ControlFlow<()> {
         self.in_flight = step == Step::Attempt;
         match step {
             Step::Attempt => {
@@ -70,9 +72,28 @@ impl Row {
                     entry.attempts += 1;
                 }
             }
+            // It counts as lost when the row settles.
+            Step::Lost if !self.may_repeat() => {
+                if let Some(entry) = self.entry() {
+                    entry.degradations.push(Degradation::NotRetried);
+                }
+                return ControlFlow::Break(());
+            }
             Step::Lost => self.lose(),
             Step::Failed => {}
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether the budgets have room for another attempt after one that may have been billed.
+    fn may_repeat(&self) -> bool {
+        let Some(hold) = self.operation.hold.get() else {
+            return true;
+        };
+        let model = self.entry.as_ref().and_then(|entry| entry.sent_model.clone());
+        let all = self.lost.and(2, self.bound()).at_most();
+        hold.cover(&self.operation.scope.attribution, &one_model(model, all))
+            .is_ok()
     }
 
     /// Counts an attempt as lost, at what the model and lane that it asked can cost at most.
@@ -249,6 +270,7 @@ impl Row {
         self.lost.book(entry);
         entry.latency_ms = Some(self.elapsed_ms());
         self.operation.core.record(&taken);
+        self.operation.charge(&taken);
         if let Some(receipt) = &self.operation.receipt {
             receipt.add(&taken);
         }

@@ -387,6 +387,10 @@ pub enum Degradation {
     Unreported,
     /// The caller was gone when its batch line came.
     Orphaned,
+    /// A budget had no room for the model that was to be asked; a cheaper one was.
+    Downgraded,
+    /// It was not sent again after an attempt that may have been billed, since a budget had no room for another.
+    NotRetried,
 }
 
 impl Degradation {
@@ -409,6 +413,8 @@ impl Degradation {
             Self::LaneChanged => "lane_changed",
             Self::Unreported => "unreported",
             Self::Orphaned => "orphaned",
+            Self::Downgraded => "downgraded",
+            Self::NotRetried => "not_retried",
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Answers are read tolerantly (`wire::batch`), not by async-openai's typed structs: those refuse a listing as a whole
 //! for one unknown status or purpose.
 
+use std::ops::ControlFlow;
+
 use async_openai::config::Config;
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
@@ -53,13 +55,27 @@ impl ServerBatches {
         self.requests.makes_alike(path_of(endpoint), request)
     }
 
-    /// Sends one request at once, as a batch would have.
-    pub(crate) async fn send_now(&self, endpoint: &Endpoint, body: Bytes) -> Result<SentNow, ApiError> {
+    /// Sends one request at once, as a batch would have. `may_repeat` says whether another attempt may follow so many
+    /// that may have been billed.
+    pub(crate) async fn send_now(
+        &self,
+        endpoint: &Endpoint,
+        body: Bytes,
+        may_repeat: impl Fn(u32) -> bool + Send + Sync,
+    ) -> Result<SentNow, ApiError> {
         let path = path_of(endpoint);
         let factory = self.requests.factory(Method::POST, path, &[], Some((JSON, body)));
         let first = factory.build().await.map_err(|error| transport_error(&error))?;
         let mut lost = 0;
-        let count = |step| lost += u32::from(step == Step::Lost);
+        let count = |step| {
+            if step == Step::Lost {
+                if !may_repeat(lost + 1) {
+                    return ControlFlow::Break(());
+                }
+                lost += 1;
+            }
+            ControlFlow::Continue(())
+        };
         let (expected, end) = (Expected::Answer, self.sender.end());
         let sent = self.sender.send(first, &factory, expected, end, count).await;
         match sent.map_err(|error| transport_error(&error)) {
@@ -83,7 +99,9 @@ impl ServerBatches {
         let first = factory.build().await.map_err(|error| transport_error(&error))?;
         let sent = self
             .sender
-            .send(first, factory, expected, self.sender.end(), |_| ())
+            .send(first, factory, expected, self.sender.end(), |_| {
+                ControlFlow::Continue(())
+            })
             .await;
         sent.map_err(|error| transport_error(&error))
     }

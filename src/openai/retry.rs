@@ -1,6 +1,7 @@
 //! Sending with retries: what is tried again, when, and what may have been billed.
 
 use std::num::NonZeroU32;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,9 +205,9 @@ impl Reply {
 pub(crate) enum Step {
     /// An attempt is about to be made.
     Attempt,
-    /// An attempt may have had its effect, but no answer says so, and another follows.
+    /// An attempt may have had its effect, but no answer says so, and another is to follow.
     Lost,
-    /// An attempt surely had no effect, and another follows.
+    /// An attempt surely had no effect, and another is to follow.
     Failed,
 }
 
@@ -226,14 +227,14 @@ impl Sender {
 
     /// Sends a request. `first` is it, already built; `rebuild` makes it anew for further attempts.
     ///
-    /// `end` is that of all attempts together.
+    /// `end` is that of all attempts together. If `tell` breaks off, no other attempt follows.
     pub(crate) async fn send(
         &self,
         first: reqwest::Request,
         rebuild: &HttpRequestFactory,
         expected: Expected,
         end: Instant,
-        mut tell: impl FnMut(Step) + Send,
+        mut tell: impl FnMut(Step) -> ControlFlow<()> + Send,
     ) -> Result<Reply, OpenAIError> {
         let repeat = Repeat::of(&first);
         let mut sent = 0_u32;
@@ -244,7 +245,8 @@ impl Sender {
                 None => rebuild.build().await?,
             };
             sent += 1;
-            tell(Step::Attempt);
+            // Whether to make it was told before.
+            let _ = tell(Step::Attempt);
             let limit = self
                 .policy
                 .attempt_timeout
@@ -269,11 +271,14 @@ impl Sender {
                     tracing::debug!(target: "thrifty", error = %describe(error), attempt = sent, ?wait, "retrying");
                 }
             }
-            tell(if was_lost(&result) {
+            let step = if was_lost(&result) {
                 Step::Lost
             } else {
                 Step::Failed
-            });
+            };
+            if tell(step).is_break() {
+                return result;
+            }
             tokio::time::sleep(wait).await;
         }
     }

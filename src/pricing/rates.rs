@@ -264,7 +264,7 @@ impl Rates {
 
     /// The most that so many tokens can cost, whatever their kinds are; cache writes kept for 12 hours are at most those
     /// that are told. `None` if that is more than an amount of money can hold.
-    pub(super) fn at_most(&self, most: &Usage) -> Option<Usd> {
+    pub(crate) fn at_most(&self, most: &Usage) -> Option<Usd> {
         let dearest = |base: i64, kinds: &[Kind]| {
             let kinds = kinds.iter().filter(|kind| **kind != Kind::CacheWrite12h);
             let rates = kinds.filter_map(|kind| self.own(*kind));

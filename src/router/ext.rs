@@ -58,4 +58,10 @@ impl<A: Router, B: Router> Router for OrElse<A, B> {
             .reference_model()
             .or_else(|| self.other.reference_model())
     }
+
+    fn candidates(&self) -> Vec<ModelId> {
+        let mut models = self.first.candidates();
+        models.extend(self.other.candidates());
+        models
+    }
 }

@@ -177,6 +177,10 @@ impl Router for HeuristicRouter {
     fn reference_model(&self) -> Option<&ModelId> {
         Some(self.tiers.strong())
     }
+
+    fn candidates(&self) -> Vec<ModelId> {
+        self.tiers.both()
+    }
 }
 
 /// Words that ask for more than recall, in lower case.

@@ -88,6 +88,12 @@ pub trait Router: fmt::Debug + Send + Sync + 'static {
     fn reference_model(&self) -> Option<&ModelId> {
         None
     }
+
+    /// Returns the models that this router chooses between. A budget that asks for a downgrade takes the dearest of them
+    /// for which there is room, instead of another of them. None unless implemented.
+    fn candidates(&self) -> Vec<ModelId> {
+        Vec::new()
+    }
 }
 
 /// A router that could not make a choice.
@@ -121,6 +127,10 @@ macro_rules! forward_router {
 
             fn reference_model(&self) -> Option<&ModelId> {
                 (**self).reference_model()
+            }
+
+            fn candidates(&self) -> Vec<ModelId> {
+                (**self).candidates()
             }
         }
     };

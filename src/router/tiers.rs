@@ -32,6 +32,10 @@ impl Tiers {
         &self.strong
     }
 
+    pub(super) fn both(&self) -> Vec<ModelId> {
+        vec![self.cheap.clone(), self.strong.clone()]
+    }
+
     /// Whether a request is theirs to route: chat or responses, and for one of the two models or any.
     pub(super) fn apply_to(&self, request: &RouteRequest<'_>) -> bool {
         let asked = request.requested_model();

@@ -85,4 +85,8 @@ impl Router for TokenCountRouter {
     fn reference_model(&self) -> Option<&ModelId> {
         Some(self.tiers.strong())
     }
+
+    fn candidates(&self) -> Vec<ModelId> {
+        self.tiers.both()
+    }
 }

@@ -10,6 +10,9 @@ mod bad_days;
 mod batching;
 mod billed;
 mod bounds;
+mod budgets;
+#[cfg(unix)]
+mod budgets_killed;
 mod calls;
 #[cfg(unix)]
 mod full_disk;

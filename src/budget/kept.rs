@@ -1,0 +1,361 @@
+//! A budget with its accounts, window by window.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::account::{Account, Moment};
+use super::estimate::{Candidate, Estimate};
+use super::history::Spend;
+use super::limit::{Budget, Each, HoldSize, Unpriced};
+use super::quantile::Shares;
+use super::refusal::Refusal;
+use super::status::Alert;
+use super::window::Span;
+use crate::attribution::Attribution;
+use crate::clock::Timestamp;
+use crate::model::ModelId;
+use crate::money::{Usd, UsdSum};
+use crate::pricing::Cost;
+use crate::usage::Usage;
+
+/// A budget and its accounts. Those of the window before stay for a clock that jumps back.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) budget: Budget,
+    /// Unless it holds worst cases.
+    pub(super) shares: Option<Shares>,
+    pub(super) current: Page,
+    previous: Option<Page>,
+}
+
+/// The accounts of a budget in one window.
+#[derive(Debug)]
+pub(super) struct Page {
+    span: Span,
+    /// The one of calls without a key.
+    common: Option<usize>,
+    by_key: HashMap<Arc<str>, usize>,
+}
+
+/// What a hold has in one account.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) account: usize,
+    /// What is to be held for the call.
+    pub(super) share: i64,
+    /// What is not charged yet.
+    pub(super) left: i64,
+}
+
+/// For whom, and how long, something is to be held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) attribution: &'a Attribution,
+    pub(super) estimate: &'a Estimate,
+    pub(super) expires: Timestamp,
+    /// The place in the queue of one who has waited.
+    pub(super) ticket: Option<u64>,
+}
+
+/// Why there was no room.
+#[derive(Debug)]
+pub(super) struct Blocked {
+    pub(super) account: usize,
+    pub(super) refusal: Box<Refusal>,
+    /// When there will be more room, whatever becomes of the calls under way.
+    pub(super) improves: Option<Timestamp>,
+}
+
+/// What a call has cost, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Charge<'a> {
+    pub(super) model: Option<&'a ModelId>,
+    pub(super) cost: &'a Cost,
+    pub(super) usage: Option<&'a Usage>,
+}
+
+impl Kept {
+    pub(super) fn new(budget: Budget, now: Timestamp) -> Self {
+        Self {
+            shares: match budget.hold {
+                HoldSize::WorstCase => None,
+                HoldSize::Quantile(percent) => Some(Shares::of(percent)),
+            },
+            current: Page::new(budget.window.around(now)),
+            previous: None,
+            budget,
+        }
+    }
+
+    /// Turns to the window that a moment is in.
+    #[inline]
+    pub(super) fn turn_to(&mut self, now: Timestamp, accounts: &mut Slab<Account>) {
+        if self.current.span.has(now) {
+            return;
+        }
+        let span = self.budget.window.around(now);
+        if span == self.current.span {
+            return;
+        }
+        let page = match self.previous.take() {
+            Some(previous) if previous.span == span => previous,
+            older => {
+                if let Some(page) = older {
+                    page.close(accounts);
+                }
+                Page::new(span)
+            }
+        };
+        self.previous = Some(std::mem::replace(&mut self.current, page));
+    }
+
+    /// Finds the accounts that a call counts for, and how much it can cost each.
+    #[inline]
+    pub(super) fn parts(
+        &mut self,
+        index: usize,
+        request: &Request<'_>,
+        now: &Moment<'_>,
+        accounts: &mut Slab<Account>,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Blocked> {
+        if !self.budget.scope.has(request.attribution) {
+            return Ok(());
+        }
+        if !self.current.span.has(now.get()) {
+            self.turn_to(now.get(), accounts);
+        }
+        let (estimate, whom, first) = (request.estimate, request.attribution, parts.len());
+        self.add_part(index, whom, &estimate.first, first, accounts, parts)?;
+        for other in &estimate.others {
+            self.add_part(index, whom, other, first, accounts, parts)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the account that a candidate counts for. Parts from `first` on are of this budget.
+    #[inline]
+    fn add_part(
+        &mut self,
+        index: usize,
+        whom: &Attribution,
+        candidate: &Candidate,
+        first: usize,
+        accounts: &mut Slab<Account>,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Blocked> {
+        let model = candidate.model.as_ref();
+        if !self.budget.scope.has_model(model) {
+            return Ok(());
+        }
+        let account = match (&self.budget.each, self.current.common) {
+            (None, Some(account)) => account,
+            (each, _) => {
+                let key = each.as_ref().and_then(|each| each.key(whom, model));
+                self.current.account(index, key, &self.budget, accounts)
+            }
+        };
+        let share = match self.share(candidate) {
+            Some(share) => share,
+            None if !self.budget.is_hard => 0,
+            None => return Err(self.blocked(account, None, accounts)),
+        };
+        let mut of_budget = parts.iter_mut().skip(first);
+        match of_budget.find(|part| part.account == account) {
+            Some(part) if part.share >= share => {}
+            Some(part) => (part.share, part.left) = (share, share),
+            None => parts.push(Part {
+                account,
+                share,
+                left: share,
+            }),
+        }
+        Ok(())
+    }
+
+    /// Checks that there is room in an account, and that nobody waits for it who came earlier.
+    #[inline]
+    pub(super) fn admit(
+        &self,
+        part: &Part,
+        ticket: Option<u64>,
+        now: &Moment<'_>,
+        accounts: &mut Slab<Account>,
+    ) -> Result<(), Blocked> {
+        let Some(account) = accounts.get_mut(part.account) else {
+            return Ok(());
+        };
+        account.catch_up(&self.budget, now);
+        if !self.budget.is_hard {
+            return Ok(());
+        }
+        let first = account.waiting.first_key_value().map(|(first, _)| *first);
+        let is_behind = first.is_some_and(|first| ticket.is_none_or(|ticket| first < ticket));
+        let limit = i128::from(self.budget.limit.as_pico());
+        let is_full = part.left > 0 && account.spent + account.held + i128::from(part.left) > limit;
+        if is_behind || is_full {
+            return Err(self.blocked(part.account, Some(Usd::from_pico(part.left)), accounts));
+        }
+        Ok(())
+    }
+
+    /// Returns what to hold for a call; `None` if that is not known.
+    #[inline]
+    pub(super) fn share(&self, candidate: &Candidate) -> Option<i64> {
+        let share = self.shares.as_ref().map_or(1_024, Shares::share);
+        self.budget.share(candidate, share)
+    }
+
+    /// Whether a call to a model counts in an account.
+    #[inline]
+    pub(super) fn counts(&self, account: &Account, model: Option<&ModelId>) -> bool {
+        let is_of_key = match &self.budget.each {
+            Some(each @ Each::Model) => each.key(&Attribution::default(), model) == account.key.as_deref(),
+            _ => true,
+        };
+        is_of_key && self.budget.scope.has_model(model)
+    }
+
+    pub(super) fn blocked(&self, account: usize, at_most: Option<Usd>, accounts: &Slab<Account>) -> Blocked {
+        let found = accounts.get(account);
+        let refusal = Box::new(Refusal {
+            budget: Arc::clone(&self.budget.name),
+            key: found.and_then(|account| account.key.clone()),
+            limit: self.budget.limit,
+            spent: UsdSum::from_pico(found.map_or(0, |account| account.spent)),
+            held: UsdSum::from_pico(found.map_or(0, |account| account.held)),
+            at_most,
+            window_end: found.and_then(|account| account.span.ends()),
+            admission: self.budget.admission,
+        });
+        Blocked {
+            account,
+            refusal,
+            improves: found.and_then(Account::improves),
+        }
+    }
+}
+
+impl Part {
+    /// Counts what a call has cost, if it is of a model that counts in this account.
+    #[inline]
+    pub(super) fn count(
+        &mut self,
+        account: &mut Account,
+        kept: &Kept,
+        charge: &Charge<'_>,
+        is_expired: bool,
+        now: &Moment<'_>,
+        alerts: &mut Vec<Alert>,
+    ) {
+        if !kept.counts(account, charge.model) {
+            return;
+        }
+        account.catch_up(&kept.budget, now);
+        let amount = kept.budget.charged(charge, self.share);
+        account.unpriced += u64::from(known(charge.cost).is_none());
+        let of_hold = amount.min(self.left);
+        self.left -= of_hold;
+        let (new, of_hold) = (i128::from(amount), i128::from(of_hold));
+        let added = if is_expired {
+            new - of_hold
+        } else {
+            account.held -= of_hold;
+            new
+        };
+        if new > of_hold {
+            account.overruns += 1;
+            account.overrun += new - of_hold;
+        }
+        account.spend(&kept.budget, added, now, alerts);
+    }
+}
+
+impl Page {
+    /// Returns all accounts.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = usize> {
+        self.common.into_iter().chain(self.by_key.values().copied())
+    }
+
+    fn new(span: Span) -> Self {
+        Self {
+            span,
+            common: None,
+            by_key: HashMap::new(),
+        }
+    }
+
+    pub(super) fn account(
+        &mut self,
+        index: usize,
+        key: Option<&str>,
+        budget: &Budget,
+        accounts: &mut Slab<Account>,
+    ) -> usize {
+        let known = match key {
+            Some(key) => self.by_key.get(key).copied(),
+            None => self.common,
+        };
+        known.unwrap_or_else(|| {
+            let key = key.map(Arc::<str>::from);
+            let account = accounts.insert(Account::new(index, budget, key.clone(), self.span));
+            match key {
+                Some(key) => drop(self.by_key.insert(key, account)),
+                None => self.common = Some(account),
+            }
+            account
+        })
+    }
+
+    /// Gives up the accounts of a window that is long over; those with holds stay until these are settled.
+    fn close(self, accounts: &mut Slab<Account>) {
+        for index in self.accounts() {
+            match accounts.get_mut(index) {
+                Some(account) if account.parts > 0 => account.is_past = true,
+                Some(_) => drop(accounts.remove(index)),
+                None => {}
+            }
+        }
+    }
+}
+
+impl Budget {
+    /// Returns what to count for a call in all; one of unknown cost counts with what was to be held for it.
+    pub(super) fn charged(&self, charge: &Charge<'_>, share: i64) -> i64 {
+        match (known(charge.cost), self.unpriced, charge.usage) {
+            (Some(cost), ..) => cost.as_pico(),
+            (None, Unpriced::At(rates), Some(usage)) => rates
+                .at_most(&Usage::new(usage.input_tokens, usage.output_tokens))
+                .map_or(share, Usd::as_pico),
+            (None, ..) => share,
+        }
+    }
+
+    /// Returns what to count for earlier calls.
+    pub(super) fn recalled(&self, spend: &Spend) -> i128 {
+        let unpriced = match self.unpriced {
+            Unpriced::Refuse => 0,
+            Unpriced::Each(amount) => i128::from(amount.as_pico()) * i128::from(spend.unpriced),
+            Unpriced::At(rates) => {
+                let (input, output) = spend.unpriced_tokens;
+                rates
+                    .at_most(&Usage::new(input, output))
+                    .unwrap_or(Usd::MAX)
+                    .as_pico()
+                    .into()
+            }
+        };
+        spend.at_most.as_pico().saturating_add(unpriced)
+    }
+}
+
+/// Returns the most that a call can have cost; `None` if that is not known.
+pub(super) const fn known(cost: &Cost) -> Option<Usd> {
+    match *cost {
+        Cost::Priced(cost) => Some(cost),
+        Cost::Partial { at_most, .. } => at_most,
+        Cost::Unpriced(_) => None,
+    }
+}

@@ -1,0 +1,135 @@
+//! Calls and budgets: what is held for a call, and what is asked when there is no room for it.
+
+use async_openai::error::OpenAIError;
+
+use super::batching::BATCH_TIME;
+use super::call::{Call, Operation};
+use super::error::Error;
+use super::plan::Plan;
+use crate::budget::{BudgetError, Estimate};
+use crate::endpoint::Endpoint;
+use crate::lane::Lane;
+use crate::model::ModelId;
+use crate::money::Usd;
+
+/// Holds what a call can cost at most on its way, in all budgets that it counts for.
+///
+/// A budget may ask for a cheaper model instead; the plan then names that.
+pub(super) async fn admit(call: &Call, plan: &mut Plan, lane: Lane) -> Result<(), OpenAIError> {
+    let operation = &call.operation;
+    let budgets = &operation.core.budgets;
+    if budgets.is_empty() || is_free(&operation.endpoint) || is_harmless(call) {
+        return Ok(());
+    }
+    loop {
+        let estimate = estimate(operation, plan, lane);
+        let hold = match budgets.reserve(&operation.scope.attribution, &estimate).await {
+            Ok(hold) => hold,
+            Err(BudgetError::Refused(refusal))
+                if refusal.asks_for_downgrade() && downgrade(operation, plan, lane, &refusal.budget) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(refused(error)),
+        };
+        if let Err(hold) = operation.hold.set(hold) {
+            hold.release();
+        }
+        return Ok(());
+    }
+}
+
+/// Makes the hold of a call cover what it can cost from now on, on another lane or after a model that may have been
+/// billed.
+pub(super) fn cover(operation: &Operation, plan: &Plan, lane: Lane) -> Result<(), OpenAIError> {
+    let Some(hold) = operation.hold.get() else {
+        return Ok(());
+    };
+    hold.cover(&operation.scope.attribution, &estimate(operation, plan, lane))
+        .map_err(refused)
+}
+
+fn refused(error: BudgetError) -> OpenAIError {
+    tracing::warn!(target: "thrifty", %error, "a call was not let through");
+    Error::from(error).into()
+}
+
+/// Takes the dearest of the cheaper models that is left; `false` if there is none.
+fn downgrade(operation: &Operation, plan: &mut Plan, lane: Lane, budget: &str) -> bool {
+    let most = |model: &ModelId| cost(operation, plan, model, lane);
+    let now = plan.model.as_ref().and_then(most);
+    // What has no bound, or is no cheaper, would not be let through either.
+    let cheaper = |model: &ModelId| {
+        Some((most(model)?, model.clone())).filter(|(cost, _)| now.is_none_or(|now| *cost < now))
+    };
+    let Some((_, model)) = plan.cheaper.iter().filter_map(cheaper).max() else {
+        return false;
+    };
+    plan.downgrade(model, budget);
+    true
+}
+
+/// Returns the most that a call can cost, for each model that its plan may ask.
+fn estimate(operation: &Operation, plan: &Plan, lane: Lane) -> Estimate {
+    let once = |model: &ModelId| {
+        (
+            model.clone(),
+            cost(operation, plan, model, lane),
+            tokens(operation, plan, model),
+        )
+    };
+    let Some((model, at_most, most)) = plan.model.as_ref().map(once) else {
+        return Estimate::without_model(None);
+    };
+    let mut estimate = with_tokens(Estimate::of(model, at_most), most);
+    if lane == Lane::Batch {
+        estimate = estimate.settles_within(BATCH_TIME);
+    }
+    let returns = plan
+        .returns_to()
+        .filter(|model| plan.model.as_ref() != Some(*model));
+    for other in plan.fallbacks.iter().chain(returns) {
+        let (model, at_most, most) = once(other);
+        estimate = with_tokens(estimate.or(model, at_most), most);
+    }
+    estimate
+}
+
+fn with_tokens(estimate: Estimate, most: Option<(u64, u64)>) -> Estimate {
+    match most {
+        Some((input, output)) => estimate.with_tokens(input, output),
+        None => estimate,
+    }
+}
+
+fn cost(operation: &Operation, plan: &Plan, model: &ModelId, lane: Lane) -> Option<Usd> {
+    let Operation { facts, endpoint, .. } = operation;
+    plan.bound.cost(facts, endpoint, model, lane, operation.at)
+}
+
+fn tokens(operation: &Operation, plan: &Plan, model: &ModelId) -> Option<(u64, u64)> {
+    let (input, output) = plan.bound.tokens(&operation.facts, &operation.endpoint, model);
+    input.zip(output)
+}
+
+/// The estimate of a call to one model.
+pub(super) fn one_model(model: Option<ModelId>, at_most: Option<Usd>) -> Estimate {
+    match model {
+        Some(model) => Estimate::of(model, at_most),
+        None => Estimate::without_model(at_most),
+    }
+}
+
+/// Whether calls to an endpoint cost nothing: they only read or delete, move files, or moderate.
+pub(super) fn is_free(endpoint: &Endpoint) -> bool {
+    let name = endpoint.as_str();
+    !endpoint.is_metered()
+        && (!name.starts_with("POST ")
+            || matches!(name, "POST /files" | "POST /uploads" | "POST /moderations"))
+}
+
+/// Whether a call costs nothing though others to its endpoint do: it cancels something, or counts tokens.
+fn is_harmless(call: &Call) -> bool {
+    let path = call.request().map_or("", |request| request.url().path());
+    path.ends_with("/cancel") || path.ends_with("/input_tokens")
+}

@@ -1,0 +1,131 @@
+//! What budgets count of earlier processes: the ledger knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::budgeting::is_free;
+use crate::budget::{Each, Spend, SpendHistory, SpendQuestion};
+use crate::clock::Timestamp;
+use crate::endpoint::Endpoint;
+use crate::ledger::{CostLedger, Dimension, Filter, Group, Query};
+use crate::model::ModelId;
+
+/// Tells what was spent by what the ledger holds.
+#[derive(Debug)]
+pub(super) struct PastSpend {
+    ledger: Arc<dyn CostLedger>,
+}
+
+impl PastSpend {
+    pub(super) const fn new(ledger: Arc<dyn CostLedger>) -> Self {
+        Self { ledger }
+    }
+}
+
+#[async_trait]
+impl SpendHistory for PastSpend {
+    async fn spent(
+        &self,
+        question: &SpendQuestion<'_>,
+    ) -> Result<Vec<Spend>, Box<dyn std::error::Error + Send + Sync>> {
+        let by = dimensions(question);
+        let mut query = Query::new().with_filter(filter(question));
+        query.group_by.clone_from(&by);
+        // What another client has queued counts too.
+        self.ledger.flush().await?;
+        let summary = self.ledger.query(&query).await?;
+        if summary.evicted.calls > 0 || summary.bad_lines > 0 {
+            tracing::warn!(
+                target: "thrifty",
+                evicted = summary.evicted.calls,
+                bad_lines = summary.bad_lines,
+                "budgets do not count what the ledger cannot tell any more"
+            );
+        }
+        Ok(summary.groups.iter().map(|group| spend(group, &by)).collect())
+    }
+}
+
+fn filter(question: &SpendQuestion<'_>) -> Filter {
+    Filter {
+        feature: question.feature.cloned(),
+        user: question.user.cloned(),
+        tags: question.tags.to_vec(),
+        from: question.from,
+        ..Filter::default()
+    }
+}
+
+fn dimensions(question: &SpendQuestion<'_>) -> Vec<Dimension> {
+    let mut by = vec![if question.from.is_some() {
+        Dimension::Hour
+    } else {
+        Dimension::Day
+    }];
+    match question.each {
+        Some(Each::Feature) => by.push(Dimension::Feature),
+        Some(Each::User) => by.push(Dimension::User),
+        Some(Each::Tag(key)) => by.push(Dimension::Tag(Arc::clone(key))),
+        Some(Each::Model) | None => {}
+    }
+    if question.by_model {
+        by.push(Dimension::Model);
+    }
+    if question.counts_unpriced {
+        by.extend([Dimension::Source, Dimension::Endpoint]);
+    }
+    by
+}
+
+fn spend(group: &Group, by: &[Dimension]) -> Spend {
+    let mut spend = Spend::default();
+    let mut is_counted = false;
+    for (dimension, key) in by.iter().zip(&group.keys) {
+        match dimension {
+            Dimension::Hour | Dimension::Day => spend.until = key.as_deref().and_then(end_of),
+            Dimension::Feature | Dimension::User | Dimension::Tag(_) => spend.key.clone_from(key),
+            Dimension::Model => spend.model = key.clone().map(ModelId::new),
+            Dimension::Endpoint => {
+                is_counted = key.as_deref().is_some_and(|name| !is_free(&Endpoint::from(name)));
+            }
+            _ => {}
+        }
+    }
+    let totals = &group.totals;
+    spend.at_most = totals.cost;
+    spend.at_most += totals.coverage.open;
+    if is_counted {
+        spend.unpriced = totals.coverage.unpriced.saturating_add(totals.coverage.unbounded);
+        // A group is of one source: either all of its calls are without a cost, or none.
+        if totals.coverage.unpriced > 0 {
+            spend.unpriced_tokens = (totals.usage.input_tokens, totals.usage.output_tokens);
+        }
+    }
+    spend
+}
+
+/// Returns the end of an hour or a day, as ledgers name them in UTC.
+fn end_of(key: &str) -> Option<Timestamp> {
+    let (begin, length) = match key.strip_suffix('Z') {
+        Some(hour) => (format!("{hour}:00Z"), Duration::from_secs(3_600)),
+        None => (format!("{key}T00:00Z"), Duration::from_secs(86_400)),
+    };
+    let begin: jiff::Timestamp = begin.parse().ok()?;
+    Some(Timestamp::from_unix_millis(begin.as_millisecond()).saturating_add(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_hour_and_of_a_day_is_read_from_their_names() {
+        let at = |text: &str| Some(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        let end = |key: &str| end_of(key).map(Timestamp::as_unix_millis);
+        assert_eq!(end("2026-11-25T23Z"), at("2026-11-26T00:00:00Z"));
+        assert_eq!(end("2028-02-28"), at("2028-02-29T00:00:00Z"));
+        assert_eq!(end("no such day"), None);
+    }
+}
