@@ -83,10 +83,17 @@ impl Account {
     #[inline]
     pub(super) fn catch_up(&mut self, budget: &Budget, now: &Moment<'_>) {
         if let Some(rolling) = &mut self.rolling {
-            let past = rolling.leave(now.get());
-            if past != 0 {
-                self.spent -= past;
-                self.alerted = self.alerted.min(self.reached(budget));
+            let change = rolling.turn_to(now.get());
+            if change != 0 {
+                self.spent += change;
+                // Spend that hovers around a part of the limit alerts once, until it has fallen below half of that.
+                let has_fallen = |percent: &u8| !self.has_reached(budget, percent.div_ceil(2));
+                let given = budget.alerts.get(..self.alerted).unwrap_or_default();
+                self.alerted -= given
+                    .iter()
+                    .rev()
+                    .take_while(|percent| has_fallen(percent))
+                    .count();
             }
         }
     }
@@ -119,6 +126,11 @@ impl Account {
         if let Some(rolling) = &mut self.rolling {
             rolling.enter(at(), amount);
         }
+    }
+
+    /// Whether there is anything in it.
+    pub(super) fn is_used(&self) -> bool {
+        self.spent != 0 || self.parts > 0 || !self.waiting.is_empty()
     }
 
     /// Takes back what was counted for a hold that had expired. What leaves a rolling window later stays counted, since
@@ -209,7 +221,12 @@ struct Rolling {
     step: i64,
     /// The beginning and the amount of each slot, the oldest first.
     slots: VecDeque<(i64, i128)>,
+    /// Those that have left last, for a clock that jumps back.
+    past: VecDeque<(i64, i128)>,
 }
+
+/// How many slots are kept that have left.
+const KEPT_SLOTS: usize = 65;
 
 impl Rolling {
     fn new(length: Duration) -> Self {
@@ -218,6 +235,7 @@ impl Rolling {
             length,
             step: (length / 64).max(1),
             slots: VecDeque::new(),
+            past: VecDeque::new(),
         }
     }
 
@@ -233,21 +251,33 @@ impl Rolling {
         }
     }
 
-    /// Takes out the slots that have left the window, and returns their sum.
-    fn leave(&mut self, now: Timestamp) -> i128 {
-        let mut past = 0;
+    /// Lets slots leave that are too old at a moment, and come back if they are not after all. Returns what that adds.
+    fn turn_to(&mut self, now: Timestamp) -> i128 {
+        let mut change = 0;
         while self.next_leaves().is_some_and(|at| at <= now)
-            && let Some((_, amount)) = self.slots.pop_front()
+            && let Some(slot) = self.slots.pop_front()
         {
-            past += amount;
+            change -= slot.1;
+            self.past.push_back(slot);
         }
-        past
+        while let Some(slot) = self.past.back().copied()
+            && self.leaves(slot.0) > now
+        {
+            self.past.pop_back();
+            change += slot.1;
+            self.slots.push_front(slot);
+        }
+        let extra = self.past.len().saturating_sub(KEPT_SLOTS);
+        self.past.drain(..extra);
+        change
     }
 
     /// Returns when the oldest slot leaves: when the last of it is as old as the window is long.
     fn next_leaves(&self) -> Option<Timestamp> {
-        let (start, _) = self.slots.front()?;
-        let end = start.saturating_add(self.step).saturating_add(self.length);
-        Some(Timestamp::from_unix_millis(end))
+        self.slots.front().map(|(start, _)| self.leaves(*start))
+    }
+
+    fn leaves(&self, start: i64) -> Timestamp {
+        Timestamp::from_unix_millis(start.saturating_add(self.step).saturating_add(self.length))
     }
 }

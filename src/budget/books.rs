@@ -55,7 +55,11 @@ pub(super) enum Rest {
 impl Books {
     pub(super) fn new(budgets: Vec<Budget>, now: Timestamp) -> Self {
         Self {
-            budgets: budgets.into_iter().map(|budget| Kept::new(budget, now)).collect(),
+            budgets: budgets
+                .into_iter()
+                .enumerate()
+                .map(|(index, budget)| Kept::new(index, budget, now))
+                .collect(),
             accounts: Slab::new(),
             holds: Slab::new(),
             next_expiry: Span::ALL.end,
@@ -64,15 +68,21 @@ impl Books {
     }
 
     /// Holds what a call can cost, in every budget that it counts for or in none.
-    pub(super) fn reserve(&mut self, request: &Request<'_>, now: &Moment<'_>) -> Result<usize, Blocked> {
+    pub(super) fn reserve(
+        &mut self,
+        request: &Request<'_>,
+        now: &Moment<'_>,
+        effects: &mut Effects,
+    ) -> Result<usize, Blocked> {
+        self.expire(now, effects);
         let Self {
             budgets, accounts, ..
         } = self;
         let mut parts = Vec::with_capacity(budgets.len());
         let mut held = 0;
         let mut hold_all = || {
-            for (index, kept) in budgets.iter_mut().enumerate() {
-                kept.parts(index, request, now, accounts, &mut parts)?;
+            for kept in &mut *budgets {
+                kept.parts(request, now, accounts, &mut parts, &mut effects.wake)?;
                 for part in parts.iter().skip(held) {
                     kept.admit(part, request.ticket, now, accounts)?;
                     if let Some(account) = accounts.get_mut(part.account) {
@@ -109,6 +119,7 @@ impl Books {
         hold: usize,
         request: &Request<'_>,
         now: &Moment<'_>,
+        effects: &mut Effects,
     ) -> Result<(), Blocked> {
         let Self {
             budgets,
@@ -117,8 +128,8 @@ impl Books {
             ..
         } = self;
         let mut missing = Vec::with_capacity(budgets.len());
-        for (index, kept) in budgets.iter_mut().enumerate() {
-            kept.parts(index, request, now, accounts, &mut missing)?;
+        for kept in &mut *budgets {
+            kept.parts(request, now, accounts, &mut missing, &mut effects.wake)?;
         }
         let is_same = |one: usize, other: usize| match (accounts.get(one), accounts.get(other)) {
             (Some(one), Some(other)) => (one.budget, &one.key) == (other.budget, &other.key),
@@ -146,13 +157,15 @@ impl Books {
                 continue;
             };
             if open.is_expired {
-                account.spent += i128::from(part.left);
+                if let Some(kept) = budgets.get(account.budget) {
+                    account.spend(&kept.budget, part.left.into(), now, &mut effects.alerts);
+                }
             } else {
                 account.held += i128::from(part.left);
             }
             if let Some(old) = open.parts.iter_mut().find(|old| old.account == part.account) {
                 old.left += part.left;
-                old.share = part.share;
+                old.share = old.share.max(part.share);
             } else {
                 account.parts += 1;
                 open.parts.push(part);
@@ -188,6 +201,33 @@ impl Books {
             }
         }
         open.note(charge);
+    }
+
+    /// Counts what a call has cost that nothing was held for.
+    pub(super) fn spend(
+        &mut self,
+        whom: &Attribution,
+        charge: &Charge<'_>,
+        now: &Moment<'_>,
+        effects: &mut Effects,
+    ) {
+        let Self {
+            budgets, accounts, ..
+        } = self;
+        for kept in &mut *budgets {
+            if !kept.budget.scope.has(whom) {
+                continue;
+            }
+            kept.turn_to(now.get(), accounts, &mut effects.wake);
+            let account = kept.account_of(whom, charge.model, now, accounts);
+            if let Some(account) = account.and_then(|account| accounts.get_mut(account)) {
+                account.catch_up(&kept.budget, now);
+                account.unpriced += u64::from(known(charge.cost).is_none());
+                let amount = kept.budget.charged(charge, kept.budget.unpriced_amount());
+                account.spend(&kept.budget, amount.into(), now, &mut effects.alerts);
+                effects.wake_first(account);
+            }
+        }
     }
 
     /// Forgets a hold, after its last cost is counted, if there is one. What is then left of it is given back, or spent.
@@ -304,15 +344,23 @@ impl Books {
     }
 
     /// Counts what was spent before this process began.
-    pub(super) fn recall(&mut self, index: usize, spends: &[Spend], now: &Moment<'_>) {
+    pub(super) fn recall(
+        &mut self,
+        index: usize,
+        spends: &mut [Spend],
+        now: &Moment<'_>,
+        effects: &mut Effects,
+    ) {
         let Self {
             budgets, accounts, ..
         } = self;
         let Some(kept) = budgets.get_mut(index) else {
             return;
         };
-        kept.turn_to(now.get(), accounts);
-        for spend in spends {
+        kept.turn_to(now.get(), accounts, &mut effects.wake);
+        // What was spent first leaves a rolling window first.
+        spends.sort_by_key(|spend| spend.until);
+        for spend in &*spends {
             let model = spend.model.as_ref();
             if !kept.budget.scope.has_model(model) {
                 continue;
@@ -321,9 +369,7 @@ impl Books {
                 Some(each @ Each::Model) => each.key(&Attribution::default(), model).map(Arc::from),
                 _ => spend.key.clone(),
             };
-            let account = kept
-                .current
-                .account(index, key.as_deref(), &kept.budget, accounts);
+            let account = kept.account(key.as_deref(), now, accounts);
             if let Some(account) = accounts.get_mut(account) {
                 let at = spend.until.map_or(now.get(), |until| until.min(now.get()));
                 account.recall(&kept.budget, kept.budget.recalled(spend), at);
@@ -332,18 +378,19 @@ impl Books {
     }
 
     /// Returns how each limit stands.
-    pub(super) fn status(&mut self, now: &Moment<'_>) -> Vec<BudgetStatus> {
+    pub(super) fn status(&mut self, now: &Moment<'_>, effects: &mut Effects) -> Vec<BudgetStatus> {
+        self.expire(now, effects);
         let Self {
             budgets, accounts, ..
         } = self;
         let mut all = Vec::new();
-        for (index, kept) in budgets.iter_mut().enumerate() {
-            kept.turn_to(now.get(), accounts);
+        for kept in &mut *budgets {
+            kept.turn_to(now.get(), accounts, &mut effects.wake);
             if kept.budget.each.is_none() {
-                kept.current.account(index, None, &kept.budget, accounts);
+                kept.account(None, now, accounts);
             }
             let first = all.len();
-            for account in kept.current.accounts() {
+            for account in kept.accounts() {
                 if let Some(account) = accounts.get_mut(account) {
                     account.catch_up(&kept.budget, now);
                     all.push(account.status(&kept.budget, now.get()));

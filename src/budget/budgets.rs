@@ -14,11 +14,15 @@ use tokio::sync::OnceCell;
 use super::account::Moment;
 use super::books::{Books, Effects};
 use super::history::{SpendHistory, SpendQuestion};
+use super::kept::Charge;
 use super::reserve::Reserve;
 use super::{Admission, Alert, Budget, BudgetError, BudgetStatus, Estimate, Hold};
 use crate::attribution::Attribution;
 use crate::clock::{Clock, SystemClock};
+use crate::model::ModelId;
 use crate::money::Usd;
+use crate::pricing::Cost;
+use crate::usage::Usage;
 
 /// Some budgets, and what is spent and held of them. Clones share it.
 ///
@@ -196,6 +200,22 @@ impl Budgets {
         Reserve::new(self, attribution, estimate).await
     }
 
+    /// Counts what a call has cost that nothing was held for. Before the history is read it counts nothing: the history
+    /// tells of that call too.
+    pub fn spend(
+        &self,
+        attribution: &Attribution,
+        model: Option<&ModelId>,
+        cost: &Cost,
+        usage: Option<&Usage>,
+    ) {
+        if self.0.history.is_some() && !self.0.recalled.initialized() {
+            return;
+        }
+        let charge = Charge { model, cost, usage };
+        self.change(|books, now, effects| books.spend(attribution, &charge, now, effects));
+    }
+
     /// Returns how each limit stands. One for each feature, user, model or tag is there once it has called in this
     /// window.
     ///
@@ -203,10 +223,7 @@ impl Budgets {
     /// If it cannot be read what was spent before.
     pub async fn status(&self) -> Result<Vec<BudgetStatus>, BudgetError> {
         self.recall().await?;
-        Ok(self.change(|books, now, effects| {
-            books.expire(now, effects);
-            books.status(now)
-        }))
+        Ok(self.change(Books::status))
     }
 
     /// Counts what was spent before, once.
@@ -219,12 +236,18 @@ impl Budgets {
             let mut spends = Vec::new();
             for budget in &self.0.plans {
                 let question = SpendQuestion::of(budget, budget.counts_from(now));
-                let spent = history.spent(&question).await;
-                spends.push(spent.map_err(|error| BudgetError::History(error.into()))?);
+                match history.spent(&question).await {
+                    Ok(spent) => spends.push(spent),
+                    Err(error) if budget.is_hard => return Err(BudgetError::History(error.into())),
+                    Err(error) => {
+                        tracing::warn!(target: "thrifty", %error, budget = &**budget.name(), "it is not known what was spent before");
+                        spends.push(Vec::new());
+                    }
+                }
             }
-            self.change(|books, now, _| {
-                for (index, spends) in spends.iter().enumerate() {
-                    books.recall(index, spends, now);
+            self.change(|books, now, effects| {
+                for (index, spends) in spends.iter_mut().enumerate() {
+                    books.recall(index, spends, now, effects);
                 }
             });
             Ok(())

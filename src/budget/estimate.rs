@@ -21,7 +21,10 @@ use crate::money::Usd;
 pub struct Estimate {
     pub(super) first: Candidate,
     pub(super) others: Vec<Candidate>,
-    settles_within: Duration,
+    /// After what time nobody will tell any more what it has cost.
+    pub(super) settles_within: Duration,
+    /// How many attempts may be billed, of those whose greatest cost is not known.
+    pub(super) attempts: u32,
 }
 
 /// One model that may be asked.
@@ -59,6 +62,7 @@ impl Estimate {
             first,
             others: Vec::new(),
             settles_within: Duration::from_secs(3_600),
+            attempts: 1,
         }
     }
 
@@ -85,8 +89,11 @@ impl Estimate {
         self
     }
 
-    pub(super) const fn time_to_live(&self) -> Duration {
-        self.settles_within
+    /// Sets how many attempts may be billed, where a budget has a rate of its own for calls of unknown cost.
+    #[must_use]
+    pub(crate) const fn of_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
     }
 
     /// Returns the most that it can cost whichever model answers; `None` if that is not known of one.

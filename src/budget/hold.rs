@@ -71,7 +71,7 @@ impl Hold {
     /// If there is no room for that; the hold stays as it was.
     pub fn cover(&self, attribution: &Attribution, estimate: &Estimate) -> Result<(), BudgetError> {
         let Some(key) = self.key else { return Ok(()) };
-        self.budgets.change(|books, now, _| {
+        self.budgets.change(|books, now, effects| {
             let request = Request {
                 attribution,
                 estimate,
@@ -79,7 +79,7 @@ impl Hold {
                 ticket: None,
             };
             books
-                .cover(key, &request, now)
+                .cover(key, &request, now, effects)
                 .map_err(|blocked| BudgetError::Refused(blocked.refusal))
         })
     }

@@ -55,10 +55,7 @@ fn cost(pico: i64) -> Cost {
 
 /// No limit is exceeded, now.
 fn holds(budgets: &Budgets) {
-    let all = budgets.change(|books, now, effects| {
-        books.expire(now, effects);
-        books.status(now)
-    });
+    let all = budgets.change(|books, now, effects| books.status(now, effects));
     for status in all {
         assert!(status.left >= UsdSum::ZERO, "{status:?}");
         assert!(
@@ -69,7 +66,7 @@ fn holds(budgets: &Budgets) {
 }
 
 fn end(budgets: &Budgets, spent: impl Fn(i128) -> bool) {
-    let all = budgets.change(|books, now, _| books.status(now));
+    let all = budgets.change(|books, now, effects| books.status(now, effects));
     for status in all {
         assert_eq!((status.held, status.waiting), (UsdSum::ZERO, 0), "{status:?}");
         assert!(spent(status.spent.as_pico()), "{status:?}");

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::Waker;
 
 use slab::Slab;
 
@@ -23,10 +24,12 @@ use crate::usage::Usage;
 /// A budget and its accounts. Those of the window before stay for a clock that jumps back.
 #[derive(Debug)]
 pub(super) struct Kept {
+    /// Its number among the budgets.
+    index: usize,
     pub(super) budget: Budget,
     /// Unless it holds worst cases.
     pub(super) shares: Option<Shares>,
-    pub(super) current: Page,
+    current: Page,
     previous: Option<Page>,
 }
 
@@ -37,7 +40,12 @@ pub(super) struct Page {
     /// The one of calls without a key.
     common: Option<usize>,
     by_key: HashMap<Arc<str>, usize>,
+    /// At how many of them to look for some that can go.
+    sweep_at: usize,
 }
+
+/// Fewer accounts than this may be left without anything in them.
+const SWEEP_FROM: usize = 1_024;
 
 /// What a hold has in one account.
 #[derive(Debug, Clone, Copy)]
@@ -77,8 +85,9 @@ pub(super) struct Charge<'a> {
 }
 
 impl Kept {
-    pub(super) fn new(budget: Budget, now: Timestamp) -> Self {
+    pub(super) fn new(index: usize, budget: Budget, now: Timestamp) -> Self {
         Self {
+            index,
             shares: match budget.hold {
                 HoldSize::WorstCase => None,
                 HoldSize::Quantile(percent) => Some(Shares::of(percent)),
@@ -89,9 +98,9 @@ impl Kept {
         }
     }
 
-    /// Turns to the window that a moment is in.
+    /// Turns to the window that a moment is in, and wakes who waits for the end of the one before.
     #[inline]
-    pub(super) fn turn_to(&mut self, now: Timestamp, accounts: &mut Slab<Account>) {
+    pub(super) fn turn_to(&mut self, now: Timestamp, accounts: &mut Slab<Account>, woken: &mut Vec<Waker>) {
         if self.current.span.has(now) {
             return;
         }
@@ -101,63 +110,88 @@ impl Kept {
         }
         let page = match self.previous.take() {
             Some(previous) if previous.span == span => previous,
-            older => {
-                if let Some(page) = older {
-                    page.close(accounts);
+            other => {
+                // The later one of the two stays: the clock comes back to it.
+                if let Some(mut other) = other {
+                    if other.span.start > self.current.span.start {
+                        std::mem::swap(&mut other, &mut self.current);
+                    }
+                    other.close(accounts);
                 }
                 Page::new(span)
             }
         };
-        self.previous = Some(std::mem::replace(&mut self.current, page));
+        let before = std::mem::replace(&mut self.current, page);
+        for index in before.accounts() {
+            if let Some(account) = accounts.get_mut(index) {
+                // They find room in the new window, or look for it.
+                woken.extend(std::mem::take(&mut account.waiting).into_values());
+            }
+        }
+        self.previous = Some(before);
     }
 
     /// Finds the accounts that a call counts for, and how much it can cost each.
     #[inline]
     pub(super) fn parts(
         &mut self,
-        index: usize,
         request: &Request<'_>,
         now: &Moment<'_>,
         accounts: &mut Slab<Account>,
         parts: &mut Vec<Part>,
+        woken: &mut Vec<Waker>,
     ) -> Result<(), Blocked> {
         if !self.budget.scope.has(request.attribution) {
             return Ok(());
         }
         if !self.current.span.has(now.get()) {
-            self.turn_to(now.get(), accounts);
+            self.turn_to(now.get(), accounts, woken);
         }
-        let (estimate, whom, first) = (request.estimate, request.attribution, parts.len());
-        self.add_part(index, whom, &estimate.first, first, accounts, parts)?;
+        let (estimate, first) = (request.estimate, parts.len());
+        self.add_part(request, &estimate.first, first, now, accounts, parts)?;
         for other in &estimate.others {
-            self.add_part(index, whom, other, first, accounts, parts)?;
+            self.add_part(request, other, first, now, accounts, parts)?;
         }
         Ok(())
+    }
+
+    /// Finds the account that a call to a model counts for.
+    #[inline]
+    pub(super) fn account_of(
+        &mut self,
+        whom: &Attribution,
+        model: Option<&ModelId>,
+        now: &Moment<'_>,
+        accounts: &mut Slab<Account>,
+    ) -> Option<usize> {
+        if !self.budget.scope.has_model(model) {
+            return None;
+        }
+        Some(match (&self.budget.each, self.current.common) {
+            (None, Some(account)) => account,
+            (each, _) => {
+                let key = each.as_ref().and_then(|each| each.key(whom, model));
+                self.current.account(self.index, key, &self.budget, now, accounts)
+            }
+        })
     }
 
     /// Finds the account that a candidate counts for. Parts from `first` on are of this budget.
     #[inline]
     fn add_part(
         &mut self,
-        index: usize,
-        whom: &Attribution,
+        request: &Request<'_>,
         candidate: &Candidate,
         first: usize,
+        now: &Moment<'_>,
         accounts: &mut Slab<Account>,
         parts: &mut Vec<Part>,
     ) -> Result<(), Blocked> {
-        let model = candidate.model.as_ref();
-        if !self.budget.scope.has_model(model) {
+        let Some(account) = self.account_of(request.attribution, candidate.model.as_ref(), now, accounts)
+        else {
             return Ok(());
-        }
-        let account = match (&self.budget.each, self.current.common) {
-            (None, Some(account)) => account,
-            (each, _) => {
-                let key = each.as_ref().and_then(|each| each.key(whom, model));
-                self.current.account(index, key, &self.budget, accounts)
-            }
         };
-        let share = match self.share(candidate) {
+        let share = match self.share(candidate, request.estimate.attempts) {
             Some(share) => share,
             None if !self.budget.is_hard => 0,
             None => return Err(self.blocked(account, None, accounts)),
@@ -196,21 +230,39 @@ impl Kept {
         let limit = i128::from(self.budget.limit.as_pico());
         let is_full = part.left > 0 && account.spent + account.held + i128::from(part.left) > limit;
         if is_behind || is_full {
-            return Err(self.blocked(part.account, Some(Usd::from_pico(part.left)), accounts));
+            return Err(self.blocked(part.account, Some(Usd::from_pico(part.share)), accounts));
         }
         Ok(())
     }
 
-    /// Returns what to hold for a call; `None` if that is not known.
-    #[inline]
-    pub(super) fn share(&self, candidate: &Candidate) -> Option<i64> {
-        let share = self.shares.as_ref().map_or(1_024, Shares::share);
-        self.budget.share(candidate, share)
+    /// Returns the account of a key; the common one for none.
+    pub(super) fn account(
+        &mut self,
+        key: Option<&str>,
+        now: &Moment<'_>,
+        accounts: &mut Slab<Account>,
+    ) -> usize {
+        self.current.account(self.index, key, &self.budget, now, accounts)
     }
 
-    /// Whether a call to a model counts in an account.
+    /// Returns all accounts of the window.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = usize> {
+        self.current.accounts()
+    }
+
+    /// Returns what to hold for a call; `None` if that is not known.
+    #[inline]
+    fn share(&self, candidate: &Candidate, attempts: u32) -> Option<i64> {
+        let share = self.shares.as_ref().map_or(1_024, Shares::share);
+        self.budget.share(candidate, share, attempts)
+    }
+
+    /// Whether a call to a model counts in an account; one to a model that is not told counts in all that hold for it.
     #[inline]
     pub(super) fn counts(&self, account: &Account, model: Option<&ModelId>) -> bool {
+        if model.is_none() {
+            return true;
+        }
         let is_of_key = match &self.budget.each {
             Some(each @ Each::Model) => each.key(&Attribution::default(), model) == account.key.as_deref(),
             _ => true,
@@ -275,7 +327,7 @@ impl Part {
 
 impl Page {
     /// Returns all accounts.
-    pub(super) fn accounts(&self) -> impl Iterator<Item = usize> {
+    fn accounts(&self) -> impl Iterator<Item = usize> {
         self.common.into_iter().chain(self.by_key.values().copied())
     }
 
@@ -284,6 +336,7 @@ impl Page {
             span,
             common: None,
             by_key: HashMap::new(),
+            sweep_at: SWEEP_FROM,
         }
     }
 
@@ -292,6 +345,7 @@ impl Page {
         index: usize,
         key: Option<&str>,
         budget: &Budget,
+        now: &Moment<'_>,
         accounts: &mut Slab<Account>,
     ) -> usize {
         let known = match key {
@@ -299,6 +353,9 @@ impl Page {
             None => self.common,
         };
         known.unwrap_or_else(|| {
+            if self.by_key.len() >= self.sweep_at {
+                self.sweep(budget, now, accounts);
+            }
             let key = key.map(Arc::<str>::from);
             let account = accounts.insert(Account::new(index, budget, key.clone(), self.span));
             match key {
@@ -307,6 +364,21 @@ impl Page {
             }
             account
         })
+    }
+
+    /// Gives up accounts in which there is nothing, as all that was spent has left a rolling window.
+    fn sweep(&mut self, budget: &Budget, now: &Moment<'_>, accounts: &mut Slab<Account>) {
+        self.by_key.retain(|_, index| {
+            let is_used = accounts.get_mut(*index).is_some_and(|account| {
+                account.catch_up(budget, now);
+                account.is_used()
+            });
+            if !is_used {
+                accounts.try_remove(*index);
+            }
+            is_used
+        });
+        self.sweep_at = (2 * self.by_key.len()).max(SWEEP_FROM);
     }
 
     /// Gives up the accounts of a window that is long over; those with holds stay until these are settled.

@@ -7,7 +7,8 @@
 //!
 //! # Contract
 //! 1. `spent + held <= limit` at every instant and under any interleaving, for hard budgets that hold worst cases. It
-//!    holds within a process: two processes with the same budget can spend twice its limit.
+//!    holds for one client, with its clones and scopes: two clients, or two processes, with the same budget and ledger
+//!    can each spend what was left when they began.
 //! 2. A call is held in all budgets that it counts for, or in none.
 //! 3. A hold is settled, released, or counts as spent: when it is dropped, and while its time is over.
 //! 4. A cost beyond its hold is counted too, and told in [`BudgetStatus::overruns`]. That is the only way past a limit,
@@ -17,7 +18,9 @@
 //! 6. A window is computed from the time of day, and nothing is reset. A call belongs to the window in which it was let
 //!    through.
 //! 7. After a restart what was spent is read from the history, such as a client's ledger. Holds of the process before
-//!    are gone: what it had in flight when it was killed is not counted.
+//!    are gone: what it had in flight when it was killed is not counted, and requests that it left in a batch store are
+//!    counted when their lines come. A cost of which the ledger has no bound counts only at the budget's own rate for
+//!    such calls.
 //!
 //! # Examples
 //! ```

@@ -68,7 +68,7 @@ impl fmt::Display for Refusal {
                 ", and this call can cost up to {most}; limit its output tokens, wait, or raise the limit"
             ),
             None => f.write_str(
-                ", and it is not known what this call can cost at most; set a price for its model, limit its output tokens, or name a rate for such calls in the budget",
+                ", and it is not known what this call can cost at most; set a price for its model, limit its output tokens, or name an amount for such calls in the budget",
             ),
         }
     }

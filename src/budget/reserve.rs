@@ -61,10 +61,10 @@ impl<'a> Reserve<'a> {
             let request = Request {
                 attribution: self.attribution,
                 estimate: self.estimate,
-                expires: now.get().saturating_add(self.estimate.time_to_live()),
+                expires: now.get().saturating_add(self.estimate.settles_within),
                 ticket: self.place.map(|place| place.ticket),
             };
-            let blocked = match books.reserve(&request, now) {
+            let blocked = match books.reserve(&request, now, effects) {
                 Ok(key) => {
                     if let Some(place) = self.place.take() {
                         books.leave(place.account, place.ticket, effects);

@@ -68,6 +68,12 @@ async fn refused(budgets: &Budgets, whom: &Attribution, estimate: &Estimate) -> 
     }
 }
 
+/// Makes a call that costs as much as it can.
+async fn spend(budgets: &Budgets, whom: &Attribution, amount: &str) {
+    let hold = budgets.reserve(whom, &call(amount)).await.unwrap();
+    hold.settle(None, &priced(amount), None);
+}
+
 #[tokio::test]
 async fn a_call_is_refused_that_could_exceed_the_limit() {
     let clock = clock();
@@ -325,6 +331,31 @@ async fn a_hold_can_grow_and_stays_as_it_was_if_there_is_no_room() {
     assert_eq!(status(&budgets).await.spent, usd("0.35").into());
 }
 
+#[tokio::test]
+async fn what_nothing_was_held_for_is_counted_too() {
+    let clock = clock();
+    let each = Unpriced::Each(usd("0.50"));
+    let budgets = budgets(
+        &clock,
+        [
+            reject("user", "1.00").for_user("u").with_unpriced(each),
+            reject("model", "1.00").for_model("gpt-4o"),
+        ],
+    );
+    let model = ModelId::new("gpt-4o-2024-08-06");
+    budgets.spend(&user("u"), Some(&model), &priced("0.20"), None);
+    budgets.spend(&user("v"), Some(&model), &priced("0.10"), None);
+    budgets.spend(
+        &user("u"),
+        None,
+        &Cost::Unpriced(UnpricedReason::UnknownModel),
+        None,
+    );
+    let all = budgets.status().await.unwrap();
+    let told: Vec<_> = all.iter().map(|status| (status.spent, status.overruns)).collect();
+    assert_eq!(told, [(usd("0.70").into(), 0), (usd("0.30").into(), 0)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_waits_goes_on_when_others_settle_in_the_order_of_their_coming() {
     let clock = clock();
@@ -439,17 +470,10 @@ async fn one_who_stops_waiting_lets_the_next_go_on() {
 async fn a_window_is_a_key_and_a_clock_that_jumps_back_finds_what_was_spent() {
     let clock = clock();
     let budgets = budgets(&clock, [reject("day", "1.00").per(Window::day())]);
-    let spend = |amount: &'static str| {
-        let budgets = &budgets;
-        async move {
-            let hold = budgets.reserve(&nobody(), &call(amount)).await.unwrap();
-            hold.settle(None, &priced(amount), None);
-        }
-    };
-    spend("0.80").await;
+    spend(&budgets, &nobody(), "0.80").await;
     clock.advance(Duration::from_secs(86_400));
     assert_eq!(status(&budgets).await.spent, UsdSum::ZERO);
-    spend("0.30").await;
+    spend(&budgets, &nobody(), "0.30").await;
     clock.set(Timestamp::from_unix_millis(NOON));
     assert_eq!(status(&budgets).await.spent, usd("0.80").into());
     refused(&budgets, &nobody(), &call("0.30")).await;
@@ -457,7 +481,7 @@ async fn a_window_is_a_key_and_a_clock_that_jumps_back_finds_what_was_spent() {
     assert_eq!(status(&budgets).await.spent, usd("0.30").into());
     // A wild leap, and back.
     clock.advance(Duration::from_secs(900 * 86_400));
-    spend("0.50").await;
+    spend(&budgets, &nobody(), "0.50").await;
     clock.set(Timestamp::from_unix_millis(NOON + 86_400_000));
     assert_eq!(status(&budgets).await.spent, usd("0.30").into());
 }
@@ -567,6 +591,161 @@ async fn a_quantile_lets_more_calls_through_once_it_knows_what_they_cost() {
     assert_eq!(status(&budgets).await.overruns, 1);
 }
 
+#[tokio::test]
+async fn a_clock_that_goes_back_in_steps_forgets_nothing() {
+    let clock = clock();
+    let budgets = budgets(&clock, [reject("hour", "1.00").per(Window::hour())]);
+    spend(&budgets, &nobody(), "1.00").await;
+    for hours in [2, 1] {
+        clock.set(Timestamp::from_unix_millis(NOON - hours * 3_600_000));
+        assert_eq!(status(&budgets).await.spent, UsdSum::ZERO);
+    }
+    clock.set(Timestamp::from_unix_millis(NOON));
+    refused(&budgets, &nobody(), &call("0.01")).await;
+}
+
+#[tokio::test]
+async fn what_had_left_a_rolling_window_is_in_it_again_when_the_clock_comes_back() {
+    let clock = clock();
+    let window = Window::rolling(Duration::from_secs(640));
+    let budgets = budgets(&clock, [reject("burst", "1.00").per(window)]);
+    spend(&budgets, &nobody(), "1.00").await;
+    clock.advance(Duration::from_secs(86_400));
+    assert_eq!(status(&budgets).await.spent, UsdSum::ZERO);
+    clock.set(Timestamp::from_unix_millis(NOON + 1));
+    assert_eq!(status(&budgets).await.spent, usd("1.00").into());
+    refused(&budgets, &nobody(), &call("0.01")).await;
+}
+
+#[tokio::test]
+async fn spend_that_hovers_around_a_part_of_a_rolling_limit_alerts_once() {
+    let clock = clock();
+    let given = std::sync::Arc::new(Mutex::new(0));
+    let counted = given.clone();
+    let window = Window::rolling(Duration::from_secs(64));
+    let budgets = Budgets::builder()
+        .with_clock(clock.clone())
+        .with_budget(reject("burst", "1.00").per(window).with_alerts([50]))
+        .on_alert(move |_| *counted.lock().unwrap() += 1)
+        .build()
+        .unwrap();
+    for _ in 0..640 {
+        spend(&budgets, &nobody(), "0.0078").await;
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(*given.lock().unwrap(), 1);
+    clock.advance(Duration::from_secs(128));
+    spend(&budgets, &nobody(), "0.50").await;
+    assert_eq!(*given.lock().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn users_of_a_rolling_window_are_forgotten_when_all_that_they_spent_has_left_it() {
+    let clock = clock();
+    let window = Window::rolling(Duration::from_secs(64));
+    let budgets = budgets(&clock, [reject("users", "1.00").for_each(Each::User).per(window)]);
+    for number in 0..5_000 {
+        spend(&budgets, &user(&number.to_string()), "0.01").await;
+        clock.advance(Duration::from_secs(1));
+    }
+    assert!(budgets.status().await.unwrap().len() < 1_200);
+}
+
+/// A history of a few rows, or one that cannot be read.
+#[derive(Debug)]
+struct Told(Option<Vec<Spend>>);
+
+#[async_trait::async_trait]
+impl SpendHistory for Told {
+    async fn spent(
+        &self,
+        _: &SpendQuestion<'_>,
+    ) -> Result<Vec<Spend>, Box<dyn std::error::Error + Send + Sync>> {
+        self.0.clone().ok_or_else(|| "it cannot be read".into())
+    }
+}
+
+#[tokio::test]
+async fn a_rolling_window_ages_as_it_would_have_without_a_restart() {
+    let clock = clock();
+    let hours = |count: u64| Duration::from_secs(count * 3_600);
+    let past = [2, 20, 10].map(|ago: i64| Spend {
+        until: Some(Timestamp::from_unix_millis(NOON - ago * 3_600_000)),
+        at_most: usd("3.00").into(),
+        ..Spend::default()
+    });
+    let budgets = Budgets::builder()
+        .with_clock(clock.clone())
+        .with_history(Told(Some(past.to_vec())))
+        .with_budget(reject("day", "9.00").per(Window::rolling(hours(24))))
+        .build()
+        .unwrap();
+    for (hour, spent) in [(0, "9.00"), (5, "6.00"), (15, "3.00"), (23, "0")] {
+        clock.set(Timestamp::from_unix_millis(NOON + hour * 3_600_000));
+        assert_eq!(status(&budgets).await.spent, usd(spent).into(), "after {hour} h");
+    }
+}
+
+#[tokio::test]
+async fn a_soft_budget_lets_all_through_though_its_history_cannot_be_read() {
+    let (soft, hard) = (Budget::new("all", usd("1.00")).soft(), reject("all", "1.00"));
+    for (budget, passes) in [(soft, true), (hard, false)] {
+        let budgets = Budgets::builder()
+            .with_history(Told(None))
+            .with_budget(budget)
+            .build()
+            .unwrap();
+        match budgets.reserve(&nobody(), &call("0.10")).await {
+            Ok(hold) => hold.release(),
+            Err(error) => assert!(!passes && matches!(error, BudgetError::History(_))),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cost_whose_model_is_not_told_counts_in_all_that_hold_for_it() {
+    let clock = clock();
+    let budgets = budgets(
+        &clock,
+        [
+            reject("model", "1.00").for_model("gpt-4o"),
+            reject("models", "1.00").for_each(Each::Model),
+        ],
+    );
+    let hold = budgets.reserve(&nobody(), &call("1.00")).await.unwrap();
+    hold.settle(None, &priced("0.75"), None);
+    let spent: Vec<_> = budgets
+        .status()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|status| status.spent)
+        .collect();
+    assert_eq!(spent, [usd("0.75").into(), usd("0.75").into()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_woken_by_whoever_comes_in_the_next_window() {
+    let clock = clock();
+    let waits = Budget::new("all", usd("1.00"))
+        .per(Window::hour())
+        .with_admission(Admission::Wait(Duration::from_secs(30)));
+    let budgets = budgets(&clock, [waits]);
+    let held = budgets.reserve(&nobody(), &call("1.00")).await.unwrap();
+    let task = tokio::spawn({
+        let budgets = budgets.clone();
+        async move { budgets.reserve(&nobody(), &call("0.90")).await }
+    });
+    tokio::task::yield_now().await;
+    // The clock is set forward; no timer knows of that.
+    clock.advance(Duration::from_secs(3_600));
+    let started = tokio::time::Instant::now();
+    assert_eq!(status(&budgets).await.spent, UsdSum::ZERO);
+    task.await.unwrap().unwrap().release();
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    held.release();
+}
+
 #[test]
 fn budgets_that_cannot_be_kept_are_refused() {
     let twice = Budgets::builder()
@@ -633,7 +812,7 @@ proptest! {
         ]);
         // Each with what it can still cost.
         let mut holds: Vec<(Hold, i64, Attribution)> = Vec::new();
-        let mut spent = 0;
+        let (mut spent, mut went_back) = (0, false);
         let of = |most: u32| Estimate::of("m", Some(Usd::from_pico(i64::from(most) * 1_000)));
         for event in events {
             let pick = |holds: &Vec<(Hold, i64, Attribution)>, hold: usize| (!holds.is_empty()).then(|| hold % holds.len().max(1));
@@ -673,11 +852,14 @@ proptest! {
                 },
                 Event::Wait { seconds } => clock.advance(Duration::from_secs(seconds.into())),
                 Event::Jump { millis } => {
+                    went_back |= millis < 0;
                     clock.set(Timestamp::from_unix_millis(clock.now().as_unix_millis() + millis));
                 }
             }
             for status in now(budgets.status()).unwrap() {
-                prop_assert!(status.left >= UsdSum::ZERO, "{status:?}");
+                // When the clock goes back, what had left a rolling window is in it beside what came after.
+                let may_exceed = went_back && &*status.budget == "burst";
+                prop_assert!(status.left >= UsdSum::ZERO || may_exceed, "{status:?}");
                 prop_assert!(status.spent >= UsdSum::ZERO && status.held >= UsdSum::ZERO, "{status:?}");
                 prop_assert_eq!(status.overruns, 0);
             }

@@ -1,9 +1,9 @@
 //! What is known of OpenAI's models, as of 2026-11-24.
 //!
 //! Limits and features are those that the `litellm` 1.109.1 price map and `genai-prices` 0.2.1 (both under the MIT
-//! licence) state; where they differ, the wider one, for a limit here excludes, and bounds what a call can cost. Rejected parameters are from
-//! OpenAI's guides to reasoning models. From gpt-5.1 on, sampling parameters are taken with the effort `none` only; they
-//! count as rejected.
+//! licence) state; where they differ, the wider one, for a limit here excludes, and bounds what a call can cost. Rejected
+//! parameters are from OpenAI's guides to reasoning models. From gpt-5.1 on, sampling parameters are taken with the
+//! effort `none` only; they count as rejected.
 
 use super::{Capabilities, Feature, Parameter};
 

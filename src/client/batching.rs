@@ -212,10 +212,8 @@ impl<'a> Held<'a> {
             self.bound.cost(self.facts, &item.endpoint, &item.model, lane, at)
         };
         let all = Lost::NONE.and(1, cost(Lane::Batch)).and(attempts, cost(lane));
-        self.hold.cover(
-            &item.attribution,
-            &one_model(Some(item.model.clone()), all.at_most()),
-        )
+        let estimate = one_model(Some(item.model.clone()), all.at_most()).of_attempts(all.attempts());
+        self.hold.cover(&item.attribution, &estimate)
     }
 }
 
@@ -279,9 +277,11 @@ impl Bookkeeper {
     /// The entry of a line, as far as it does not depend on what became of it.
     fn entry(&self, settled: &Settled<'_>, passenger: Option<&Passenger>) -> LedgerEntry {
         let now = self.core.clock.now();
-        let (op_id, at) = match passenger {
-            Some(passenger) => (passenger.operation.op_id, passenger.operation.admitted_at()),
-            None => (OpId::new(now), now),
+        let (op_id, at) = if let Some(Passenger { operation, .. }) = passenger {
+            (operation.op_id, operation.admitted_at())
+        } else {
+            let held = Held::of(settled.item);
+            (OpId::new(now), held.map_or(now, |held| held.hold.at()))
         };
         let item = settled.item;
         let mut entry = LedgerEntry::new(EntryId::new(now), op_id, at, item.endpoint.clone());
@@ -369,7 +369,10 @@ impl BatchObserver for Bookkeeper {
         }
         let passenger = context::<Passenger>(item);
         let mut entry = self.entry(settled, passenger);
-        let facts = self.facts(passenger);
+        let facts = match context::<WalkIn>(item) {
+            Some(walk_in) => Arc::clone(&walk_in.facts),
+            None => self.facts(passenger),
+        };
         let (bound, asked) = match passenger {
             Some(passenger) => (passenger.bound.clone(), passenger.asked),
             None => RequestView::read(&item.body).map_or_else(
@@ -430,8 +433,15 @@ impl BatchObserver for Bookkeeper {
         Lost::NONE.and(lost, at_most).book(&mut entry);
         let entry = Arc::new(entry);
         self.core.record(&entry);
-        if let Some(held) = Held::of(item) {
-            held.count(&entry);
+        match Held::of(item) {
+            Some(held) => held.count(&entry),
+            // It was enqueued by an earlier process.
+            None => self.core.budgets.spend(
+                &entry.attribution,
+                entry.sent_model.as_ref(),
+                &entry.cost,
+                entry.usage.as_ref(),
+            ),
         }
         if let Some(receipt) = passenger.and_then(|passenger| passenger.operation.receipt.as_ref()) {
             receipt.add(&entry);

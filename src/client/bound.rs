@@ -257,6 +257,10 @@ impl Lost {
         }
     }
 
+    pub(super) const fn attempts(self) -> u32 {
+        self.attempts
+    }
+
     /// Returns the most that they can have cost; `None` without a bound.
     pub(super) const fn at_most(self) -> Option<Usd> {
         self.at_most

@@ -54,8 +54,15 @@ fn refused(error: BudgetError) -> OpenAIError {
     Error::from(error).into()
 }
 
-/// Takes the dearest of the cheaper models that is left; `false` if there is none.
+/// Asks no other model after the planned one, or else takes the dearest of the cheaper models that is left; `false` if
+/// there is none.
 fn downgrade(operation: &Operation, plan: &mut Plan, lane: Lane, budget: &str) -> bool {
+    if plan.cheaper.is_empty() {
+        return false;
+    }
+    if plan.ask_only_its_model() {
+        return true;
+    }
     let most = |model: &ModelId| cost(operation, plan, model, lane);
     let now = plan.model.as_ref().and_then(most);
     // What has no bound, or is no cheaper, would not be let through either.
@@ -125,7 +132,10 @@ pub(super) fn is_free(endpoint: &Endpoint) -> bool {
     let name = endpoint.as_str();
     !endpoint.is_metered()
         && (!name.starts_with("POST ")
-            || matches!(name, "POST /files" | "POST /uploads" | "POST /moderations"))
+            || matches!(
+                name,
+                "POST /files" | "POST /uploads" | "POST /moderations" | "POST /conversations"
+            ))
 }
 
 /// Whether a call costs nothing though others to its endpoint do: it cancels something, or counts tokens.

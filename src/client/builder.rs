@@ -31,6 +31,7 @@ use crate::tokens::TokenCounter;
 /// # Default
 /// - no budgets
 /// - requests that name no `service_tier` are served on the standard lane
+/// - calls that ride no batch, but may take 15 min or longer, go by the flex lane where it has a price
 /// - no router: every request asks the model that it names
 /// - an [`InMemoryLedger`]
 /// - the built-in [`PriceBook`] and [`CapabilityBook`]
@@ -52,6 +53,7 @@ pub struct LlmClientBuilder<C: Config> {
     asks_for_usage: bool,
     deployments: Deployments,
     project_lane: Lane,
+    flex_window: Duration,
     budgets: BudgetsBuilder,
     batch_policy: BatchPolicy,
     batch_store: Arc<dyn BatchStore>,
@@ -71,6 +73,7 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             asks_for_usage: true,
             deployments: Deployments::default(),
             project_lane: Lane::Standard,
+            flex_window: Duration::from_secs(900),
             budgets: Budgets::builder(),
             batch_policy: BatchPolicy::default(),
             batch_store: Arc::new(InMemoryStore::default()),
@@ -114,6 +117,15 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
     /// price.
     pub fn with_project_lane(mut self, lane: Lane) -> Self {
         self.project_lane = lane;
+        self
+    }
+
+    /// Sets from which [`within`](LlmClient::within) on a call that rides no batch goes by the flex lane, at the price of
+    /// a batch; `Duration::MAX` for never.
+    ///
+    /// OpenAI advises to wait 15 minutes for an answer by flex: see also [`RetryPolicy::with_attempt_timeout`].
+    pub fn with_flex_window(mut self, window: Duration) -> Self {
+        self.flex_window = window;
         self
     }
 
@@ -209,6 +221,7 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             deployments: self.deployments,
             budgets,
             project_lane: self.project_lane,
+            flex_window: self.flex_window,
             books: Books::default(),
             open: OpenCalls::default(),
         });

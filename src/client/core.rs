@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub(super) budgets: Budgets,
     /// The lane of requests that leave it to the project.
     pub(super) project_lane: Lane,
+    /// From which patience on a call goes by the flex lane if it rides no batch.
+    pub(super) flex_window: Duration,
     /// The ledger's.
     pub(super) hash_key: Option<HashKey>,
     pub(super) facts: CurrentFacts,

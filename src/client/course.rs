@@ -15,6 +15,8 @@ use crate::openai::{Reply, is_transient};
 pub(super) enum Next {
     /// The answer, or the failure, is the caller's.
     HandOn,
+    /// The flex lane, which the caller did not ask for, is busy or closed to the request: ask the same model without it.
+    LeaveFlex,
     /// The request was refused and nothing was billed: ask the model that savings are counted against, in the same row.
     AskAsRequested,
     /// The server was busy or out of reach, or refused a fallback: ask the next one.
@@ -30,6 +32,8 @@ pub(super) struct Course {
     baseline_was_asked: bool,
     fallbacks: vec::IntoIter<ModelId>,
     failure: Option<Result<Reply, OpenAIError>>,
+    /// Whether it goes by the flex lane without being asked to.
+    by_flex: bool,
     /// When all attempts together must have ended.
     end: Instant,
 }
@@ -44,6 +48,7 @@ impl Course {
                 .is_none_or(|model| plan.model.as_ref() == Some(model)),
             fallbacks: plan.fallbacks.clone().into_iter(),
             failure: None,
+            by_flex: plan.chose_flex(),
             end,
         }
     }
@@ -60,6 +65,10 @@ impl Course {
 
     /// Decides what comes after an answer, and turns to the model that is then asked.
     pub(super) fn after(&mut self, result: &Result<Reply, OpenAIError>) -> Next {
+        if self.by_flex && is_closed(result) && Instant::now() < self.end {
+            self.by_flex = false;
+            return Next::LeaveFlex;
+        }
         let is_refused = self.model != self.baseline && is_refusal(result);
         let in_time = Instant::now() < self.end;
         if is_refused && in_time && !self.baseline_was_asked && self.baseline.is_some() {
@@ -105,6 +114,12 @@ pub(super) const fn refuses(status: StatusCode) -> bool {
             | StatusCode::NOT_FOUND
             | StatusCode::UNPROCESSABLE_ENTITY
     )
+}
+
+/// Whether a lane has no room, or does not take the request. Neither is billed.
+fn is_closed(result: &Result<Reply, OpenAIError>) -> bool {
+    let is_busy = |reply: &Reply| reply.status() == StatusCode::TOO_MANY_REQUESTS;
+    is_refusal(result) || result.as_ref().is_ok_and(is_busy)
 }
 
 fn is_refusal(result: &Result<Reply, OpenAIError>) -> bool {

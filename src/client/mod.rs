@@ -6,6 +6,7 @@ mod bound;
 mod budgeting;
 mod builder;
 mod call;
+mod choice;
 mod core;
 mod course;
 mod deployments;

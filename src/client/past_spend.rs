@@ -71,7 +71,8 @@ fn dimensions(question: &SpendQuestion<'_>) -> Vec<Dimension> {
         Some(Each::Model) | None => {}
     }
     if question.by_model {
-        by.push(Dimension::Model);
+        // Budgets count by the model that was asked.
+        by.push(Dimension::SentModel);
     }
     if question.counts_unpriced {
         by.extend([Dimension::Source, Dimension::Endpoint]);
@@ -86,7 +87,7 @@ fn spend(group: &Group, by: &[Dimension]) -> Spend {
         match dimension {
             Dimension::Hour | Dimension::Day => spend.until = key.as_deref().and_then(end_of),
             Dimension::Feature | Dimension::User | Dimension::Tag(_) => spend.key.clone_from(key),
-            Dimension::Model => spend.model = key.clone().map(ModelId::new),
+            Dimension::SentModel => spend.model = key.clone().map(ModelId::new),
             Dimension::Endpoint => {
                 is_counted = key.as_deref().is_some_and(|name| !is_free(&Endpoint::from(name)));
             }

@@ -16,6 +16,7 @@ use super::row::Row;
 use super::scope::Scope;
 use super::stream;
 use crate::lane::Lane;
+use crate::ledger::Degradation;
 use crate::openai::{Expected, Reply, may_have_had_effect};
 
 /// Carries one call from its request to its answer.
@@ -27,13 +28,14 @@ pub(super) async fn run(
     let mut call = Call::open(Arc::clone(&shared.core), scope, factory).await?;
     let mut plan = Plan::make(&call).await?;
     let rides = batching::may_ride(&shared, &call, &mut plan)?;
-    let lane = if rides { Lane::Batch } else { plan.lane };
+    let lane = if rides { Lane::Batch } else { plan.go_at_once() };
     budgeting::admit(&call, &mut plan, lane).await?;
     if rides {
         if let Some(batched) = batching::ride(&shared, &call, &mut plan).await {
             return batched;
         }
-        budgeting::cover(&call.operation, &plan, plan.lane)?;
+        let lane = plan.go_at_once();
+        budgeting::cover(&call.operation, &plan, lane)?;
     }
     let mut course = Course::of(&plan, call.operation.core.sender.end());
     let mut row = Row::open(&call.operation, &mut plan, course.model());
@@ -41,14 +43,37 @@ pub(super) async fn run(
         let result = ask(&mut call, &plan, &course, &mut row).await?;
         match course.after(&result) {
             Next::HandOn => return hand_on(row, &plan, result),
+            Next::LeaveFlex => {
+                plan.leave_flex(call.operation.core.project_lane);
+                if row.has_lost() {
+                    row.note(Degradation::LaneChanged);
+                    settle(row, &result);
+                    row = match next_row(&call, &mut plan, &course) {
+                        Some(row) => row,
+                        None => return into_response(result),
+                    };
+                } else if budgeting::cover(&call.operation, &plan, plan.lane).is_err() {
+                    return hand_on(row, &plan, result);
+                } else {
+                    row.left_flex(plan.lane);
+                }
+            }
+            Next::AskAsRequested if row.has_lost() => {
+                row.note(Degradation::RouteRefused);
+                settle(row, &result);
+                row = match next_row(&call, &mut plan, &course) {
+                    Some(row) => row,
+                    None => return into_response(result),
+                };
+            }
             Next::AskAsRequested => row.refused(course.model()),
             Next::FallBack => {
                 settle(row, &result);
-                if budgeting::cover(&call.operation, &plan, plan.lane).is_err() {
-                    return into_response(course.failure(result));
-                }
+                row = match next_row(&call, &mut plan, &course) {
+                    Some(row) => row,
+                    None => return into_response(course.failure(result)),
+                };
                 course.keep(result);
-                row = Row::open(&call.operation, &mut plan, course.model());
             }
             Next::HandOnFailure => {
                 settle(row, &result);
@@ -56,6 +81,12 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// Begins the row of another model, or lane, if the budgets have room for it beside what may have been billed before.
+fn next_row(call: &Call, plan: &mut Plan, course: &Course) -> Option<Row> {
+    budgeting::cover(&call.operation, plan, plan.lane).ok()?;
+    Some(Row::open(&call.operation, plan, course.model()))
 }
 
 /// Sends the request for one model, with retries.

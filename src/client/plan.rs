@@ -1,18 +1,16 @@
 //! What is to be done for a call: which model to ask, what to change in the body, what it can cost at most.
 
-use std::future::poll_fn;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 
 use async_openai::error::OpenAIError;
-use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 use super::asked::Asked;
 use super::bound::Bound;
 use super::call::{Call, Operation};
+use super::choice::{self, Choice, request_of};
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
 use super::metering::named;
@@ -20,8 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::lane::Lane;
 use crate::ledger::{Degradation, Role};
 use crate::model::ModelId;
-use crate::router::{AUTO, Route, RouteError, RouteRequest, Router};
-use crate::tokens::TokenCounter;
+use crate::router::AUTO;
 use crate::wire::{self, Edit, RequestView, splice};
 
 /// Bodies above this size are read off the async threads, also by routers: each look at them takes milliseconds.
@@ -59,6 +56,8 @@ pub(super) struct Plan {
     pub(super) asked: Asked,
     model_at: Option<Range<usize>>,
     usage_edit: Option<Edit>,
+    /// What asks for the flex lane, if the call may wait for it and left its lane open.
+    flex_edit: Option<Edit>,
 }
 
 impl Plan {
@@ -81,6 +80,7 @@ impl Plan {
             asked: Asked::default(),
             model_at: None,
             usage_edit: None,
+            flex_edit: None,
         }
     }
 
@@ -93,7 +93,7 @@ impl Plan {
             return Ok(Self::of_unreadable());
         };
         if operation.core.router.is_some() && !operation.scope.pinned {
-            load_tables(&operation.facts.tokens).await;
+            choice::load_tables(&operation.facts.tokens).await;
         }
         if body.len() > LARGE_BODY
             && let (Ok(runtime), Some(request)) = (Handle::try_current(), request.try_clone())
@@ -128,6 +128,7 @@ impl Plan {
         plan.choose(operation, &view, url_names_model).await?;
         plan.find_cheaper(operation, &view, url_names_model);
         plan.bound_others(operation, &view);
+        plan.find_flex(operation, body, &view);
         Ok(plan)
     }
 
@@ -175,7 +176,7 @@ impl Plan {
         let is_auto = requested == AUTO;
         if !operation.scope.pinned {
             let bounds = self.bound.input();
-            let choice = ask(operation, router, view, requested.clone(), bounds).await;
+            let choice = choice::ask(operation, router, view, requested.clone(), bounds).await;
             self.take(operation, choice, url_names_model);
         }
         if is_auto {
@@ -244,6 +245,62 @@ impl Plan {
         self.cheaper = candidates.into_iter().filter(fits).collect();
     }
 
+    /// Finds out whether the call may go by the flex lane, if it goes at once: its scope says that it may wait, its body
+    /// leaves the lane open, and each model that may be asked has a price there.
+    fn find_flex(&mut self, operation: &Operation, body: &[u8], view: &RequestView<'_>) {
+        let may_wait = operation
+            .scope
+            .within
+            .is_some_and(|time| time >= operation.core.flex_window);
+        let is_open = view
+            .service_tier
+            .is_none_or(|tier| wire::is_null(tier) || wire::string(tier).as_deref() == Some("auto"));
+        let is_priced = |model: &ModelId| {
+            let prices = &operation.facts.prices;
+            prices
+                .rates(model, Lane::Flex, self.bound.input().0, operation.at)
+                .is_ok()
+        };
+        let mut models = self
+            .model
+            .iter()
+            .chain(&self.fallbacks)
+            .chain(self.returns_to())
+            .chain(&self.cheaper);
+        if may_wait && is_open && self.model.is_some() && models.all(is_priced) {
+            let json = "\"flex\"".to_owned();
+            self.flex_edit = Some(Edit::set(body, view.service_tier, "service_tier", json));
+        }
+    }
+
+    /// Returns the lane of a call that goes at once, and turns to it.
+    pub(super) fn go_at_once(&mut self) -> Lane {
+        if self.flex_edit.is_some() && self.lane != Lane::Flex {
+            self.lane = Lane::Flex;
+            self.add_reason("flex, since it may wait");
+        }
+        self.lane
+    }
+
+    /// Whether thrifty chose the flex lane.
+    pub(super) const fn chose_flex(&self) -> bool {
+        self.flex_edit.is_some()
+    }
+
+    /// Goes on by the lane that a body without a tier is served on.
+    pub(super) fn leave_flex(&mut self, projects: Lane) {
+        self.flex_edit = None;
+        self.lane = projects;
+    }
+
+    /// Asks no model after the planned one; `false` if it asks none anyway.
+    pub(super) fn ask_only_its_model(&mut self) -> bool {
+        let asks_others = !self.fallbacks.is_empty() || self.is_routed();
+        self.fallbacks.clear();
+        self.is_downgraded = true;
+        asks_others
+    }
+
     /// Asks this model, and no dearer one after it: a budget has no room.
     pub(super) fn downgrade(&mut self, to: ModelId, budget: &str) {
         self.add_reason(&format!("budget {budget:?} has no room for more"));
@@ -289,6 +346,9 @@ impl Plan {
             edits.push(Edit::Replace { at: at.clone(), json });
         }
         edits.extend(self.usage_edit.clone());
+        if self.lane == Lane::Flex {
+            edits.extend(self.flex_edit.clone());
+        }
         (!edits.is_empty()).then(|| splice(body, edits))
     }
 }
@@ -315,123 +375,4 @@ fn usage_edit(body: &[u8], view: &RequestView<'_>) -> Edit {
         _ => format!("{{{MEMBER}}}"),
     };
     Edit::set(body, old, "stream_options", json)
-}
-
-/// What a router chose, and how that went.
-#[derive(Debug, Default)]
-struct Choice {
-    /// The models to ask, in order; none to ask the requested one.
-    models: Vec<ModelId>,
-    reason: Option<Arc<str>>,
-    degradations: Vec<Degradation>,
-}
-
-impl From<Degradation> for Choice {
-    fn from(degradation: Degradation) -> Self {
-        Self {
-            degradations: vec![degradation],
-            ..Self::default()
-        }
-    }
-}
-
-/// Loads the token tables off the async threads, once a process. `build` has begun that already.
-///
-/// One call waits on a blocking thread, the others for that one.
-async fn load_tables(tokens: &TokenCounter) {
-    static LOADED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    let load = || async {
-        if !tokens.is_warm() {
-            let tokens = tokens.clone();
-            // A runtime that shuts down loads nothing; the first count does then.
-            let _ = tokio::task::spawn_blocking(move || tokens.warm_up()).await;
-        }
-    };
-    LOADED.get_or_init(load).await;
-}
-
-async fn ask(
-    operation: &Operation,
-    router: &Arc<dyn Router>,
-    view: &RequestView<'_>,
-    requested: ModelId,
-    bounds: (u64, u64),
-) -> Choice {
-    let request = request_of(operation, view, requested, bounds);
-    ask_in_time(router, &request, operation.core.router_timeout).await
-}
-
-/// Returns a request as routers see it.
-fn request_of<'a>(
-    operation: &'a Operation,
-    view: &'a RequestView<'a>,
-    requested: ModelId,
-    bounds: (u64, u64),
-) -> RouteRequest<'a> {
-    RouteRequest::of(&operation.endpoint, view, requested, &operation.facts, bounds)
-        .with_attribution(&operation.scope.attribution)
-        .with_deadline_within(operation.scope.within)
-        .made_at(operation.at)
-}
-
-/// Asks a router that may panic, fail or hang. A timer is armed only if it is not ready at once.
-async fn ask_in_time(
-    router: &Arc<dyn Router>,
-    request: &RouteRequest<'_>,
-    limit: std::time::Duration,
-) -> Choice {
-    let Ok(mut routing) = catch_unwind(AssertUnwindSafe(|| router.route(request))) else {
-        return Degradation::RouterPanicked.into();
-    };
-    let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| routing.as_mut().poll(cx))))).await;
-    let answer = match first {
-        Err(_) => return Degradation::RouterPanicked.into(),
-        Ok(Poll::Ready(answer)) => answer,
-        Ok(Poll::Pending) => {
-            match tokio::time::timeout(limit, AssertUnwindSafe(routing).catch_unwind()).await {
-                Err(_) => return Degradation::RouterTimedOut.into(),
-                Ok(Err(_)) => return Degradation::RouterPanicked.into(),
-                Ok(Ok(answer)) => answer,
-            }
-        }
-    };
-    fitting(request, answer)
-}
-
-/// Leaves out the models that cannot serve the request.
-fn fitting(request: &RouteRequest<'_>, routed: Result<Route, RouteError>) -> Choice {
-    let route = match routed {
-        Ok(route) => route,
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(target: "thrifty", %error, cause, "asking the requested model");
-            return Degradation::RouterFailed.into();
-        }
-    };
-    let mut choice = Choice {
-        reason: route.reason().cloned(),
-        ..Choice::default()
-    };
-    // A route that keeps the requested model and names fallbacks still asks the requested one first.
-    let kept = (!route.fallbacks().is_empty()).then_some(request.requested_model());
-    for model in route.model().or(kept).into_iter().chain(route.fallbacks()) {
-        let unfit = if model == request.requested_model() {
-            Ok(())
-        } else {
-            request.fits(model)
-        };
-        match unfit {
-            Ok(()) => choice.models.push(model.clone()),
-            Err(unfit) => {
-                let reason = choice
-                    .reason
-                    .as_deref()
-                    .map(|reason| format!("{reason}; "))
-                    .unwrap_or_default();
-                choice.reason = Some(format!("{reason}{model} left out: {unfit}").into());
-                choice.degradations.push(Degradation::RouteUnfit);
-            }
-        }
-    }
-    choice
 }

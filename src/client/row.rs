@@ -12,6 +12,7 @@ use super::call::Operation;
 use super::metering::{Reading, book, clipped, named};
 use super::plan::Plan;
 use crate::id::EntryId;
+use crate::lane::Lane;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
@@ -35,7 +36,8 @@ impl Row {
     /// Begins the plan's next row: what did not go as it should so far is in the first one, all later ones are fallbacks.
     pub(super) fn open(operation: &Arc<Operation>, plan: &mut Plan, model: Option<&ModelId>) -> Self {
         let role = std::mem::replace(&mut plan.role, Role::Fallback);
-        let at = if role == Role::Primary {
+        // All belong to the budgets' windows in which the call was let through.
+        let at = if role == Role::Primary || operation.hold.get().is_some() {
             operation.admitted_at()
         } else {
             operation.core.clock.now()
@@ -91,9 +93,9 @@ impl Row {
             return true;
         };
         let model = self.entry.as_ref().and_then(|entry| entry.sent_model.clone());
-        let all = self.lost.and(2, self.bound()).at_most();
-        hold.cover(&self.operation.scope.attribution, &one_model(model, all))
-            .is_ok()
+        let all = self.lost.and(2, self.bound());
+        let estimate = one_model(model, all.at_most()).of_attempts(all.attempts());
+        hold.cover(&self.operation.scope.attribution, &estimate).is_ok()
     }
 
     /// Counts an attempt as lost, at what the model and lane that it asked can cost at most.
@@ -117,12 +119,33 @@ impl Row {
         self.operation.core.sender.policy.idle_timeout()
     }
 
+    /// Whether an attempt may have been billed that nobody has the answer of.
+    pub(super) const fn has_lost(&self) -> bool {
+        self.lost.attempts() > 0
+    }
+
+    /// Notes something that did not go as it should.
+    pub(super) fn note(&mut self, degradation: Degradation) {
+        if let Some(entry) = self.entry() {
+            entry.degradations.push(degradation);
+        }
+    }
+
     /// Says that the routed model refused, and which model is asked instead.
     pub(super) fn refused(&mut self, next: Option<&ModelId>) {
         self.in_flight = false;
         if let Some(entry) = self.entry() {
             entry.degradations.push(Degradation::RouteRefused);
             entry.sent_model = next.cloned();
+        }
+    }
+
+    /// Says that the flex lane had no room, and on which lane the model is asked instead.
+    pub(super) fn left_flex(&mut self, lane: Lane) {
+        self.in_flight = false;
+        if let Some(entry) = self.entry() {
+            entry.degradations.push(Degradation::LaneChanged);
+            entry.lane = lane;
         }
     }
 
@@ -262,9 +285,10 @@ impl Row {
     /// Writes the entry. A second row of the same operation counts its latency from the call too.
     fn write(&self, mut taken: Arc<LedgerEntry>) {
         let entry = Arc::make_mut(&mut taken);
-        // An attempt that was refused for its route is followed by another that is no retry.
-        let refused = entry.degradations.contains(&Degradation::RouteRefused);
-        if entry.attempts > 1 + u32::from(refused) {
+        // An attempt that was refused for its route or its lane is followed by another that is no retry.
+        let other = [Degradation::RouteRefused, Degradation::LaneChanged];
+        let others = other.iter().filter(|other| entry.degradations.contains(other));
+        if entry.attempts as usize > 1 + others.count() {
             entry.degradations.push(Degradation::Retried);
         }
         self.lost.book(entry);

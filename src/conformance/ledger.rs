@@ -165,6 +165,7 @@ async fn a_summary_is_a_fold_of_its_entries(ledger: &impl CostLedger) {
         vec![Dimension::User, Dimension::Day],
         vec![Dimension::Tag("tenant".into())],
         vec![Dimension::Endpoint, Dimension::Status, Dimension::Role],
+        vec![Dimension::SentModel],
     ];
     for filter in filters().into_iter().chain([Filter::default()]) {
         for group_by in &dimensions {

@@ -19,6 +19,8 @@ pub enum Dimension {
     Feature,
     /// The model that answered, else the one asked, else the one named.
     Model,
+    /// The model that was asked, as it was named in the request; no key for a call that names none.
+    SentModel,
     /// The user the call was for.
     User,
     /// The value of the tag with this key.
@@ -77,6 +79,7 @@ impl Dimension {
             Self::Day | Self::Hour => None,
             Self::Feature => names.feature,
             Self::Model => names.model,
+            Self::SentModel => names.sent_model,
             Self::User => names.user,
             Self::Tag(key) => names.tag(key),
             Self::Lane => Some(names.lane.as_str()),

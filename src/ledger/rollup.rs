@@ -128,6 +128,7 @@ impl Cell {
             user: None,
             tags: Tags::None,
             model: self.model.as_deref(),
+            sent_model: None,
             lane: self.lane,
             source: self.source.as_deref(),
             endpoint: "",

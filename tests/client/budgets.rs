@@ -199,6 +199,82 @@ async fn a_fallback_is_asked_only_if_there_is_room_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_route_is_sent_as_it_was_asked_only_if_there_is_room_beside_what_was_lost() {
+    for (limit, answers) in [("0.0172", false), ("0.03", true)] {
+        let simulator = Simulator::new();
+        simulator.inject(Fault::gateway(504).after_effect().times(1));
+        simulator.inject(Fault::status(400).times(1));
+        let llm = client_of(&simulator)
+            .with_router(FixedRouter::new("gpt-4.1"))
+            .with_budget(hard(limit))
+            .with_budget(Budget::new("routed", usd("1")).for_model("gpt-4.1").soft())
+            .build()
+            .unwrap();
+        assert_eq!(llm.chat().create(short("gpt-4o")).await.is_ok(), answers);
+        let all = llm.budgets().status().await.unwrap();
+        assert!(
+            all[0].spent <= usd(limit).into() && all[0].spent >= billed(&simulator).into(),
+            "{all:?}"
+        );
+        assert_eq!((all[0].held, all[0].overruns), (UsdSum::ZERO, 0));
+        // The lost attempt was one of the routed model.
+        assert!(all[1].spent > usd("0.008").into(), "{all:?}");
+        assert_eq!(rows(&llm).await.len(), if answers { 2 } else { 1 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_for_unpriced_calls_counts_for_each_attempt_that_may_be_billed() {
+    let simulator = Simulator::builder().with_models(["my-own-model"]).build();
+    simulator.inject(Fault::gateway(504).after_effect().times(3));
+    let each = hard("0.035").with_unpriced(Unpriced::Each(usd("0.01")));
+    let llm = client_of(&simulator).with_budget(each).build().unwrap();
+    llm.chat().create(short("my-own-model")).await.unwrap_err();
+    let status = status(&llm).await;
+    assert_eq!((status.spent, status.held), (usd("0.03").into(), UsdSum::ZERO));
+    assert_eq!(simulator.book().charges().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cheap_route_does_not_hold_for_the_dear_model_if_a_budget_has_no_room_for_that() {
+    let simulator = Simulator::new();
+    let down = Budget::new("all", usd("0.005")).with_admission(Admission::Downgrade);
+    let llm = client_of(&simulator)
+        .with_router(TokenCountRouter::new("gpt-4o-mini", "gpt-4o"))
+        .with_budget(down)
+        .build()
+        .unwrap();
+    llm.chat().create(short("gpt-4o")).await.unwrap();
+    let row = only_row(&llm).await;
+    assert_eq!(row.sent_model.as_ref().unwrap().as_str(), "gpt-4o-mini");
+    assert!(row.degradations.is_empty(), "{:?}", row.degradations);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_models_budget_counts_the_same_after_a_restart_whatever_snapshot_served_it() {
+    let simulator = Simulator::new();
+    let ledger = Arc::new(InMemoryLedger::new());
+    let spent = async |calls: usize| {
+        let llm = client_of(&simulator)
+            .with_ledger(Arc::clone(&ledger))
+            .with_budget(Budget::new("one", usd("9")).for_model("gpt-4"))
+            .with_budget(Budget::new("each", usd("9")).for_each(Each::Model))
+            .build()
+            .unwrap();
+        for _ in 0..calls {
+            llm.chat().create(short("gpt-4")).await.unwrap();
+        }
+        let all = llm.budgets().status().await.unwrap();
+        all.into_iter()
+            .map(|status| (status.key, status.spent))
+            .collect::<Vec<_>>()
+    };
+    let before = spent(2).await;
+    assert!(before.len() == 2 && before.iter().all(|(_, spent)| *spent > UsdSum::ZERO));
+    assert_eq!(spent(0).await, before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_budget_may_ask_for_a_cheaper_candidate_of_the_router() {
     let simulator = Simulator::new();
     let down = Budget::new("all", usd("0.005")).with_admission(Admission::Downgrade);

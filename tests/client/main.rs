@@ -14,6 +14,7 @@ mod budgets;
 #[cfg(unix)]
 mod budgets_killed;
 mod calls;
+mod flex;
 #[cfg(unix)]
 mod full_disk;
 mod ledger;

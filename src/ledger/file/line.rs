@@ -102,6 +102,7 @@ pub(super) struct Line<'a> {
     tags: Vec<(Text<'a>, Text<'a>)>,
     endpoint: Cow<'a, str>,
     model: Option<Cow<'a, str>>,
+    sent_model: Option<Cow<'a, str>>,
     lane: Lane,
     role: Role,
     status: Status,
@@ -129,6 +130,7 @@ impl<'a> Line<'a> {
             tags: Vec::new(),
             endpoint: Cow::Borrowed(""),
             model: None,
+            sent_model: None,
             lane: Lane::Standard,
             role: Role::default(),
             status: Status::Succeeded,
@@ -165,9 +167,12 @@ impl<'a> Line<'a> {
             }
             Some(())
         })?;
+        let text = |value: Option<&'a [u8]>| value.map(wire::text).map_or(Some(None), |text| text.map(Some));
+        let [_, sent_model, _] = models;
         let model = models.into_iter().flatten().next_back();
         Some(Self {
-            model: model.map(wire::text).map_or(Some(None), |text| text.map(Some))?,
+            model: text(model)?,
+            sent_model: text(sent_model)?,
             at: at?,
             endpoint: endpoint?,
             lane: lane?,
@@ -185,6 +190,7 @@ impl<'a> Line<'a> {
             user: self.user.as_deref(),
             tags: Tags::Read(&self.tags),
             model: self.model.as_deref(),
+            sent_model: self.sent_model.as_deref(),
             lane: self.lane,
             source: cost_source(&self.cost, self.price_source),
             endpoint: &self.endpoint,
@@ -225,6 +231,7 @@ mod tests {
                 Dimension::Feature,
                 Dimension::User,
                 Dimension::Status,
+                Dimension::SentModel,
                 Dimension::Endpoint,
                 Dimension::Source,
             ];
