@@ -9,14 +9,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OnceCell, watch};
 
-use super::api::{BatchApi, BatchItem, BatchObserver, BatchableRequest, FasterLane, LineAnswer};
+use super::api::{BatchApi, BatchObserver, BatchableRequest, FasterLane, LineAnswer};
 use super::error::{BatchError, InvalidRequest};
 use super::handle::{BatchHandle, typed};
 use super::line;
 use super::policy::BatchPolicy;
-use super::shared::Shared;
-use super::state::{Entry, Place, Progress};
-use super::store::{BatchStore, InMemoryStore};
+use super::shared::{Ending, Shared};
+use super::state::{Place, Progress, Request};
+use super::store::{BatchStore, Content, InMemoryStore, RecoveryReport, RequestKey, StoredRequest};
 use crate::attribution::Attribution;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::endpoint::Endpoint;
@@ -133,23 +133,49 @@ impl BatchCollector {
         Enqueue::new(self, endpoint, Ok(body.into()), Ok)
     }
 
-    /// Returns another handle of a request that is pending, also of one that an earlier collector left in the store.
+    /// Returns another handle of a request, also of one that an earlier collector left in the store; `None` if it is not
+    /// known, or its outcome was acknowledged.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub async fn attach(&self, id: RequestId) -> Result<Option<BatchHandle<LineAnswer>>, BatchError> {
         self.0.load().await?;
-        let mut state = self.0.lock();
-        let entry = state.entries.get(&id).filter(|entry| !entry.settled);
-        let Some((slot, item)) = entry.map(|entry| (entry.slot.clone(), entry.item.clone())) else {
-            return Ok(None);
+        let (slot, settled) = {
+            let mut state = self.0.lock();
+            let row = state.find(id);
+            let known = row.and_then(|row| Some((row, state.get(row)?.is_settled())));
+            let Some((row, settled)) =
+                known.filter(|(row, settled)| !settled || state.verdict(*row).is_some())
+            else {
+                return Ok(None);
+            };
+            // While nobody waited, its deadline may have been let pass.
+            self.0.plan_rescue(&mut state, row);
+            (state.slot(row), settled)
         };
-        // While nobody waited, its deadline may have been let pass.
-        self.0.plan_rescue(&mut state, &item);
-        drop(state);
-        let handle = BatchHandle::new(id, slot, self.0.clone(), Ok);
+        let handle = BatchHandle::new(id, slot.clone(), self.0.clone(), Ok);
+        if settled && let Some(outcome) = self.0.outcome(id).await {
+            slot.resolve(outcome);
+        }
+        if !settled {
+            self.0.ensure_driver()?;
+        }
         self.0.wake.notify_one();
         Ok(Some(handle))
+    }
+
+    /// Says that the outcome of a request is not needed any more: its line and its answer are forgotten, and its key is
+    /// free. Returns false if there is no outcome to forget.
+    pub fn acknowledge(&self, id: RequestId) -> bool {
+        self.0.acknowledge(id)
+    }
+
+    /// Returns what was found in the store when it was taken up, beyond what should have been there.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn recovery_report(&self) -> Result<RecoveryReport, BatchError> {
+        Ok(self.0.load().await?.clone())
     }
 
     /// Makes files of everything that is buffered, starts to send them, and returns what is pending.
@@ -188,8 +214,11 @@ impl BatchCollector {
 
     /// Gives up a request.
     pub fn cancel(&self, id: RequestId) -> Cancelled {
-        let pending = |entry: &Entry| !entry.settled;
-        match self.0.settle_if(id, Err(BatchError::Cancelled), None, pending) {
+        let pending = |request: &Request| !request.is_settled();
+        match self
+            .0
+            .settle_if(id, Ending::of(Err(BatchError::Cancelled)), pending)
+        {
             None => Cancelled::Unknown,
             Some(Place::Buffered) => Cancelled::Withdrawn,
             Some(_) => Cancelled::TooLate,
@@ -246,7 +275,8 @@ impl<T> Enqueue<T> {
         }
     }
 
-    /// Names the request: while it is pending, the same key and body is the same request.
+    /// Names the request: until its outcome is acknowledged, in this process or a later one, the same key and body is
+    /// the same request.
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
         self
@@ -264,7 +294,7 @@ impl<T> Enqueue<T> {
         self
     }
 
-    /// Attaches what the observer and the faster lane get back as [`BatchItem::context`].
+    /// Attaches what the observer and the faster lane get back as [`BatchItem::context`](super::BatchItem::context).
     pub fn context(mut self, context: Arc<dyn Any + Send + Sync>) -> Self {
         self.context = Some(context);
         self
@@ -273,31 +303,44 @@ impl<T> Enqueue<T> {
     async fn run(self) -> Result<BatchHandle<T>, BatchError> {
         let shared = self.shared;
         let now = shared.clock.now();
-        let line::Checked { model, body } = line::check(&self.endpoint, &self.body?, &shared.policy)?;
+        let line::Checked { model, body, inputs } = line::check(&self.endpoint, &self.body?, &shared.policy)?;
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(InvalidRequest::DeadlinePassed.into());
         }
         shared.load().await?;
-        let item = BatchItem {
-            id: RequestId::new(now),
-            endpoint: self.endpoint,
+        let id = RequestId::new(now);
+        let digest = |name| RequestKey {
+            name,
+            digest: line::digest(&self.endpoint, &body),
+        };
+        let request = StoredRequest {
+            id,
+            line: Content::Bytes(line::make(id, &self.endpoint, &body)),
             model,
-            body,
+            inputs,
             attribution: self.attribution,
             deadline: self.deadline,
-            key: self.key,
-            context: self.context,
+            key: self.key.map(digest),
+            endpoint: self.endpoint,
         };
         shared.ensure_driver()?;
-        let (id, slot, position) = shared.admit(item)?;
+        let admitted = shared.admit(request, self.context)?;
+        let (id, slot) = (admitted.id, admitted.slot);
         // Made before anything is awaited, so that a dropped future is a dropped handle.
-        let handle = BatchHandle::new(id, slot, shared.clone(), self.decode);
+        let handle = BatchHandle::new(id, slot.clone(), shared.clone(), self.decode);
         shared.ensure_driver()?;
         shared.wake.notify_one();
-        if let Err(error) = shared.store.sync(position).await {
-            let error = BatchError::from(error);
-            shared.settle(id, Err(error.clone()), None);
-            return Err(error);
+        if let Err(error) = shared.store.sync(admitted.position).await {
+            // It is not promised, so that it must not be sent; if it was sealed meanwhile it is as if cancelled too late.
+            if admitted.is_new {
+                shared.settle(id, Ending::of(Err(BatchError::Cancelled)));
+            }
+            return Err(error.into());
+        }
+        if admitted.is_settled
+            && let Some(outcome) = shared.outcome(id).await
+        {
+            slot.resolve(outcome);
         }
         Ok(handle)
     }

@@ -27,12 +27,14 @@
 //! }
 //! ```
 
+mod admission;
 mod api;
 mod collector;
 mod driver;
 mod error;
 mod flush;
 mod handle;
+mod input;
 mod line;
 mod policy;
 mod results;
@@ -48,6 +50,11 @@ pub use api::{
 pub use collector::{BatchCollector, BatchCollectorBuilder, Cancelled, Enqueue};
 pub use error::{BatchError, InvalidRequest};
 pub use handle::BatchHandle;
+pub use input::InputFile;
 pub use policy::BatchPolicy;
 pub use state::Progress;
-pub use store::{BatchStore, Durability, FlushId, InMemoryStore, Position, Record, StoreError};
+pub use store::{
+    BatchStore, Content, Durability, Extent, Failure, FileStore, FileStoreBuilder, FlushId, InMemoryStore,
+    Position, Record, RecoveryReport, RequestKey, StoreError, StoredAnswer, StoredFault, StoredRequest,
+    Verdict,
+};
