@@ -37,6 +37,11 @@ async fn work(alive: Alive) {
     alive.take_over();
     let mut work = FuturesUnordered::<BoxFuture<'static, ()>>::new();
     loop {
+        if shared.store.wants_snapshot() {
+            let shared = shared.clone();
+            // A panic in it is logged by the runtime; the journal is as it was.
+            let _ = tokio::task::spawn_blocking(move || shared.snapshot()).await;
+        }
         let due = shared.due(generation);
         for flush in due.flushes {
             work.push(flush::drive(shared.clone(), flush).boxed());

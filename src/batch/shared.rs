@@ -153,6 +153,17 @@ impl Shared {
         self.publish(state);
     }
 
+    /// Writes the journal anew. Nothing is enqueued meanwhile.
+    pub(super) fn snapshot(&self) {
+        let mut state = self.lock();
+        if self.write(&mut state, &mut []).is_err() {
+            return;
+        }
+        if let Err(error) = self.store.replace(&mut state.snapshot()) {
+            tracing::warn!(%error, "the batch journal could not be written anew; it goes on growing");
+        }
+    }
+
     /// Makes one file of what is due; `max_age` zero means everything.
     pub(super) fn seal(&self, state: &mut State, max_age: Duration) -> Result<bool, StoreError> {
         let Some(rows) = state.due_lines(&self.policy, max_age, Instant::now()) else {

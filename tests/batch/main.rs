@@ -11,6 +11,7 @@
 )]
 
 mod fake;
+mod killed;
 mod stores;
 
 use std::sync::{Arc, Mutex};

@@ -40,17 +40,20 @@ pub(in crate::batch) enum Phase {
 impl State {
     /// Makes buffered requests the lines of a file.
     pub(in crate::batch) fn sealed(&mut self, id: &FlushId, lines: Vec<Row>) {
+        // It is there already if its record came twice.
+        self.closed(id);
         self.next_flush += 1;
         let number = self.next_flush;
         let mut open = 0;
         for row in &lines {
-            // In another one if a record came twice.
             self.leave_flush(*row);
             self.leave_buffer(*row, Place::InFlush(number));
-            if let Some(request) = self.rows.get_mut(*row) {
+            // One that is settled keeps its place in the order of the lines only.
+            let request = self.rows.get_mut(*row);
+            if let Some(request) = request.filter(|request| !request.is_settled()) {
                 request.set_place(Place::InFlush(number));
-                request.flags.open = !request.is_settled();
-                open += usize::from(request.flags.open);
+                request.flags.open = true;
+                open += 1;
             }
         }
         let flush = Flush {
@@ -62,9 +65,7 @@ impl State {
             fenced: false,
             runner: 0,
         };
-        if let Some(old) = self.flushes.insert(id.clone(), flush) {
-            self.flush_ids.remove(&old.number);
-        }
+        self.flushes.insert(id.clone(), flush);
         self.flush_ids.insert(number, id.clone());
     }
 

@@ -4,6 +4,7 @@ mod buffer;
 mod flushes;
 mod live;
 mod rows;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -148,6 +148,8 @@ impl Journal {
         });
         if let Err(error) = written {
             let _ = layout.disk().remove(new.path());
+            // Not again at once.
+            self.snapshot_bytes = self.older_bytes + self.writer.bytes();
             return Err(error);
         }
         new.set_synced(new.bytes());
