@@ -17,6 +17,9 @@ use super::store::{
 };
 use crate::id::RequestId;
 
+/// A request on its way in, and what its caller wants back with the outcome.
+pub(super) type Prepared = (StoredRequest, Option<Arc<dyn Any + Send + Sync>>);
+
 /// A request that is known: a new one, or the one that has its key already.
 pub(super) struct Admitted {
     pub(super) id: RequestId,
@@ -138,6 +141,60 @@ impl Shared {
             is_new: true,
             is_settled: false,
         })
+    }
+
+    /// Takes many requests in, by one write for all that are new.
+    pub(super) fn admit_many(&self, prepared: Vec<Prepared>) -> Result<Vec<RequestId>, BatchError> {
+        let mut state = self.lock();
+        if state.shut {
+            return Err(BatchError::ShutDown);
+        }
+        let mut ids = Vec::with_capacity(prepared.len());
+        let mut records = Vec::with_capacity(prepared.len());
+        let mut contexts = Vec::new();
+        // Keys of requests that are new in this call.
+        let mut keys: HashMap<Arc<str>, ([u64; 2], RequestId)> = HashMap::new();
+        let mut failed = None;
+        for (request, context) in prepared {
+            let known = request.key.as_ref().and_then(|key| {
+                let same = |id, is_same: bool| if is_same { Ok(id) } else { Err(key.name.clone()) };
+                if let Some((digest, id)) = keys.get(&key.name) {
+                    return Some(same(*id, *digest == key.digest));
+                }
+                let row = state.by_key(&key.name)?;
+                Some(same(state.get(row)?.id(), state.has_digest(row, key.digest)))
+            });
+            match known {
+                Some(Ok(id)) => ids.push(id),
+                Some(Err(key)) => {
+                    failed = Some(BatchError::Conflict { key });
+                    break;
+                }
+                None => {
+                    ids.push(request.id);
+                    if let Some(key) = &request.key {
+                        keys.insert(key.name.clone(), (key.digest, request.id));
+                    }
+                    contexts.extend(context.map(|context| (request.id, context)));
+                    records.push(Record::Enqueued(request));
+                }
+            }
+        }
+        self.write(&mut state, &mut records)?;
+        for record in &records {
+            if let Record::Enqueued(request) = record
+                && let Some(row) = state.enqueued(request)
+            {
+                self.plan_rescue(&mut state, row);
+            }
+        }
+        for (id, context) in contexts {
+            if let Some(row) = state.find(id) {
+                state.set_context(row, context);
+            }
+        }
+        self.publish(&state);
+        failed.map_or(Ok(ids), Err)
     }
 
     fn admit_again(&self, state: &mut State, row: Row, key: &RequestKey) -> Result<Admitted, BatchError> {

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OnceCell, watch};
 
+use super::admission::Prepared;
 use super::api::{BatchApi, BatchObserver, BatchableRequest, FasterLane, LineAnswer};
 use super::error::{BatchError, InvalidRequest};
 use super::handle::{BatchHandle, typed};
 use super::line;
+use super::outcomes::Outcomes;
 use super::policy::BatchPolicy;
 use super::shared::{Ending, Shared};
 use super::state::{Place, Progress, Request};
@@ -85,6 +87,7 @@ impl BatchCollectorBuilder {
             state: Mutex::default(),
             wake: Notify::new(),
             progress: watch::Sender::new(Progress::default()),
+            settled: Notify::new(),
             loaded: OnceCell::new(),
         }))
     }
@@ -176,6 +179,15 @@ impl BatchCollector {
     /// If the store cannot be read.
     pub async fn recovery_report(&self) -> Result<RecoveryReport, BatchError> {
         Ok(self.0.load().await?.clone())
+    }
+
+    /// Returns the outcomes that nobody has acknowledged, one by one, for whoever uses them under this name.
+    pub fn outcomes(&self, name: impl Into<Arc<str>>) -> Outcomes {
+        Outcomes::new(self.0.clone(), name.into())
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
     }
 
     /// Makes files of everything that is buffered, starts to send them, and returns what is pending.
@@ -300,16 +312,16 @@ impl<T> Enqueue<T> {
         self
     }
 
-    async fn run(self) -> Result<BatchHandle<T>, BatchError> {
-        let shared = self.shared;
-        let now = shared.clock.now();
-        let line::Checked { model, body, inputs } = line::check(&self.endpoint, &self.body?, &shared.policy)?;
+    /// Makes what is stored of the request, and gives back its context.
+    pub(super) fn prepare(self) -> Result<Prepared, BatchError> {
+        let now = self.shared.clock.now();
+        let line::Checked { model, body, inputs } =
+            line::check(&self.endpoint, &self.body?, &self.shared.policy)?;
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(InvalidRequest::DeadlinePassed.into());
         }
-        shared.load().await?;
         let id = RequestId::new(now);
-        let digest = |name| RequestKey {
+        let with_digest = |name| RequestKey {
             name,
             digest: line::digest(&self.endpoint, &body),
         };
@@ -320,14 +332,21 @@ impl<T> Enqueue<T> {
             inputs,
             attribution: self.attribution,
             deadline: self.deadline,
-            key: self.key.map(digest),
+            key: self.key.map(with_digest),
             endpoint: self.endpoint,
         };
+        Ok((request, self.context))
+    }
+
+    async fn run(self) -> Result<BatchHandle<T>, BatchError> {
+        let (shared, decode) = (self.shared.clone(), self.decode);
+        let (request, context) = self.prepare()?;
+        shared.load().await?;
         shared.ensure_driver()?;
-        let admitted = shared.admit(request, self.context)?;
+        let admitted = shared.admit(request, context)?;
         let (id, slot) = (admitted.id, admitted.slot);
         // Made before anything is awaited, so that a dropped future is a dropped handle.
-        let handle = BatchHandle::new(id, slot.clone(), shared.clone(), self.decode);
+        let handle = BatchHandle::new(id, slot.clone(), shared.clone(), decode);
         shared.ensure_driver()?;
         shared.wake.notify_one();
         if let Err(error) = shared.store.sync(admitted.position).await {

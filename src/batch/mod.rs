@@ -36,6 +36,8 @@ mod flush;
 mod handle;
 mod input;
 mod line;
+mod many;
+mod outcomes;
 mod policy;
 mod results;
 mod search;
@@ -51,6 +53,7 @@ pub use collector::{BatchCollector, BatchCollectorBuilder, Cancelled, Enqueue};
 pub use error::{BatchError, InvalidRequest};
 pub use handle::BatchHandle;
 pub use input::InputFile;
+pub use outcomes::{Delivery, Outcomes};
 pub use policy::BatchPolicy;
 pub use state::Progress;
 pub use store::{

@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) faster: Option<Arc<dyn FasterLane>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Notify,
+    /// Told when there is another outcome.
+    pub(super) settled: Notify,
     pub(super) observer: Option<Arc<dyn BatchObserver>>,
     pub(super) state: Mutex<State>,
     pub(super) progress: watch::Sender<Progress>,
@@ -307,7 +309,13 @@ impl Shared {
             slot.resolve(outcome);
         }
         // Nobody learns that nothing is pending before it is booked.
-        self.publish(&self.lock());
+        let mut state = self.lock();
+        if !superseded {
+            state.deliver(item.id);
+        }
+        self.publish(&state);
+        drop(state);
+        self.settled.notify_waiters();
         self.wake.notify_one();
     }
 
@@ -349,7 +357,9 @@ impl Shared {
     pub(super) fn left(&self, id: RequestId) {
         let mut state = self.lock();
         if let Some(row) = state.find(id) {
+            state.deliver(id);
             state.leave_if_unattended(row);
+            self.settled.notify_waiters();
         }
     }
 

@@ -12,6 +12,7 @@
 
 mod fake;
 mod killed;
+mod outcomes;
 mod stores;
 
 use std::sync::{Arc, Mutex};

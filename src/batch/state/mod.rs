@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::api::Outcome;
+use super::outcomes::Deliveries;
 use super::policy::{BatchPolicy, MAX_EMBEDDING_INPUTS};
 use super::store::{FlushId, Record, StoredRequest, Verdict};
 use crate::attribution::Attribution;
@@ -65,6 +66,7 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// Records that took effect but that the store had no room for. They come before any other.
     pub(super) unwritten: Vec<Record>,
+    pub(super) deliveries: Deliveries,
     rows: Rows,
     keys: HashMap<Arc<str>, Row>,
     extras: HashMap<Row, Extra>,
