@@ -185,6 +185,8 @@ impl Job {
 
     /// Finds out whether a batch exists whose creation was not answered, and makes sure that it never will if not.
     async fn find_lost_batch(&self, file_id: Arc<str>, at: Timestamp) -> Result<(), StoreError> {
+        // The fence deletes the file, which must not happen to one that a restart would make a batch of.
+        self.shared.sync().await?;
         match search::find_or_fence(self, &file_id, at).await {
             Ok(Some(batch_id)) => self.submitted(batch_id).await,
             Ok(None) => {

@@ -33,6 +33,9 @@ mod collector;
 mod driver;
 mod error;
 mod flush;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/journal_format.md")]
+pub mod format {}
 mod handle;
 mod input;
 mod line;
@@ -44,6 +47,9 @@ mod search;
 mod shared;
 mod state;
 mod store;
+
+#[cfg(test)]
+mod power_tests;
 
 pub use api::{
     ApiError, BatchApi, BatchItem, BatchObserver, BatchableRequest, Effect, FasterLane, LineAnswer, NewBatch,
