@@ -32,11 +32,25 @@ fn main() {
     if million::is_measured() {
         return;
     }
-    enqueue::by_64_callers();
-    enqueue::many();
-    results::flush();
-    results::ingest();
-    million::run();
+    // `-- enqueue results million`, or all of them.
+    let wanted: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|own| own == name);
+    if is_wanted("enqueue") {
+        enqueue::by_64_callers();
+        if !is_wanted("only-64") {
+            enqueue::many();
+        }
+    }
+    if is_wanted("results") {
+        results::flush();
+        results::ingest();
+    }
+    if is_wanted("million") {
+        million::run();
+    }
 }
 
 /// A chat request whose body has 1 kB.

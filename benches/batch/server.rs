@@ -57,7 +57,8 @@ impl BatchApi for Server {
         let mut output = Vec::new();
         let mut first = true;
         while let Some(piece) = pieces.next().await {
-            let piece = piece.unwrap();
+            // The bench may be over.
+            let Ok(piece) = piece else { return Err(unused()) };
             if std::mem::take(&mut first) {
                 self.0.lock().unwrap().first_byte = Some(Instant::now());
             }

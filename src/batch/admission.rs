@@ -27,6 +27,8 @@ pub(super) struct Admitted {
     /// What has to be durable before the request is promised.
     pub(super) position: Position,
     pub(super) is_new: bool,
+    /// Whether the driver has to look again.
+    pub(super) calls_for_driver: bool,
     /// It has its outcome already.
     pub(super) is_settled: bool,
 }
@@ -139,6 +141,7 @@ impl Shared {
             slot: state.slot(row),
             position,
             is_new: true,
+            calls_for_driver: state.calls_for_driver(row, &self.policy),
             is_settled: false,
         })
     }
@@ -211,6 +214,7 @@ impl Shared {
         Ok(Admitted {
             id: request.map_or(RequestId::from_bytes([0; 16]), Request::id),
             is_new: false,
+            calls_for_driver: true,
             is_settled: request.is_some_and(Request::is_settled),
             slot: state.slot(row),
             position,

@@ -196,14 +196,13 @@ impl BatchCollector {
     /// If the store fails, or there is no tokio runtime.
     pub async fn flush(&self) -> Result<Vec<RequestId>, BatchError> {
         self.0.load().await?;
-        let pending = {
+        {
             let mut state = self.0.lock();
             while self.0.seal(&mut state, Duration::ZERO)? {}
-            state.pending()
-        };
+        }
         self.0.ensure_driver()?;
         self.0.wake.notify_one();
-        Ok(pending)
+        Ok(self.pending())
     }
 
     /// Takes no more requests, flushes, and waits until all are settled or the time is over; returns what is pending.
@@ -347,8 +346,10 @@ impl<T> Enqueue<T> {
         let (id, slot) = (admitted.id, admitted.slot);
         // Made before anything is awaited, so that a dropped future is a dropped handle.
         let handle = BatchHandle::new(id, slot.clone(), shared.clone(), decode);
-        shared.ensure_driver()?;
-        shared.wake.notify_one();
+        if admitted.calls_for_driver {
+            shared.ensure_driver()?;
+            shared.wake.notify_one();
+        }
         if let Err(error) = shared.store.sync(admitted.position).await {
             // It is not promised, so that it must not be sent; if it was sealed meanwhile it is as if cancelled too late.
             if admitted.is_new {

@@ -2,13 +2,28 @@
 
 use futures_core::Stream;
 use futures_util::StreamExt;
+use tokio::task::JoinHandle;
 
 use super::collector::{BatchCollector, Enqueue};
 use super::error::BatchError;
+use super::store::{Content, StoreError};
 use crate::id::RequestId;
 
-/// How many requests are written at once, and how many bytes.
-const AT_ONCE: usize = 512;
+/// How many requests are written at once.
+const AT_ONCE: usize = 256;
+/// How many bytes are written before they are synced: a store keeps them in memory until they are safe.
+const UNSAFE: usize = 8 << 20;
+
+fn bytes_of(line: &Content) -> usize {
+    match line {
+        Content::Bytes(bytes) => bytes.len(),
+        Content::Stored(_) => 0,
+    }
+}
+
+async fn finished(sync: JoinHandle<Result<(), StoreError>>) -> Result<(), BatchError> {
+    Ok(sync.await.map_err(|_| StoreError::Interrupted)??)
+}
 
 impl BatchCollector {
     /// Takes many requests, without a handle for each: their outcomes come from [`outcomes`](Self::outcomes), or from
@@ -45,6 +60,7 @@ impl BatchCollector {
         let mut ids = Vec::new();
         let mut chunks = std::pin::pin!(requests.ready_chunks(AT_ONCE));
         let mut failed = None;
+        let (mut unsafe_bytes, mut syncing) = (0, None);
         while failed.is_none()
             && let Some(chunk) = chunks.next().await
         {
@@ -58,12 +74,28 @@ impl BatchCollector {
                     }
                 }
             }
+            unsafe_bytes += prepared
+                .iter()
+                .map(|(request, _)| bytes_of(&request.line))
+                .sum::<usize>();
             match shared.admit_many(prepared) {
                 Ok(admitted) => ids.extend(admitted),
                 Err(error) => failed = Some(error),
             }
             shared.ensure_driver()?;
             shared.wake.notify_one();
+            if unsafe_bytes > UNSAFE {
+                unsafe_bytes = 0;
+                // One sync goes on while the next requests are written.
+                let shared = shared.clone();
+                let next = tokio::spawn(async move { shared.sync().await });
+                if let Some(last) = syncing.replace(next) {
+                    finished(last).await?;
+                }
+            }
+        }
+        if let Some(last) = syncing {
+            finished(last).await?;
         }
         shared.sync().await?;
         failed.map_or(Ok(ids), Err)

@@ -172,17 +172,24 @@ fn program(disk: &MemoryDisk, server: &Server) -> Result<Vec<String>, String> {
 #[derive(Debug, Clone, Copy)]
 enum End {
     Killed,
-    WithoutPower { torn: u64 },
+    WithoutPower {
+        torn: u64,
+    },
+    /// One call fails, and everything goes on.
+    Fault,
 }
 
 fn dies_at(call: u64, end: End) -> u64 {
     let (disk, server) = (MemoryDisk::default(), Server::default());
-    disk.die_after(call);
+    match end {
+        End::Fault => disk.fail_after(call),
+        _ => disk.die_after(call),
+    }
     let first = program(&disk, &server);
     let calls = disk.calls();
     let at = format!("call {call}, {end:?}");
     match end {
-        End::Killed => disk.kill(),
+        End::Killed | End::Fault => disk.kill(),
         End::WithoutPower { torn } => disk.lose_power(torn),
     }
     let answers = first.or_else(|_| program(&disk, &server));
@@ -210,6 +217,7 @@ fn each_line_is_billed_once_at_whatever_call_the_process_or_the_power_goes() {
     assert!(calls > 60, "{calls} calls are enough to die at");
     for call in (0..calls).step_by(step) {
         dies_at(call, End::Killed);
+        dies_at(call, End::Fault);
         for torn in 0..3 {
             dies_at(
                 call,

@@ -21,6 +21,8 @@ use crate::wire::{BatchLine, BatchView, LineOutcome};
 
 /// How many answers are stored at once.
 const AT_ONCE: usize = 256;
+/// How many bytes of answers are stored before they are synced: a store keeps them in memory until they are safe.
+const UNSAFE: usize = 8 << 20;
 
 /// What follows for a request whose batch did not answer it.
 #[derive(Debug, Clone)]
@@ -51,6 +53,7 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
             job,
             batch_id,
             answers: Vec::new(),
+            unsafe_bytes: 0,
             not_run: HashMap::new(),
             strangers: 0,
         };
@@ -120,6 +123,7 @@ struct Pass<'a> {
     batch_id: &'a Arc<str>,
     /// Read, and not stored yet.
     answers: Vec<(RequestId, LineAnswer)>,
+    unsafe_bytes: usize,
     not_run: HashMap<RequestId, (Option<Arc<str>>, Option<LineAnswer>)>,
     strangers: u64,
 }
@@ -155,6 +159,11 @@ impl Pass<'_> {
 
     async fn store(&mut self) -> Result<(), Unread> {
         let answers = std::mem::take(&mut self.answers);
+        self.unsafe_bytes += answers.iter().map(|(_, answer)| answer.body.len()).sum::<usize>();
+        if self.unsafe_bytes > UNSAFE {
+            self.unsafe_bytes = 0;
+            self.job.shared.sync().await.map_err(Unread::Store)?;
+        }
         self.job
             .answered(self.batch_id, answers)
             .await

@@ -357,9 +357,11 @@ impl Shared {
     pub(super) fn left(&self, id: RequestId) {
         let mut state = self.lock();
         if let Some(row) = state.find(id) {
-            state.deliver(id);
             state.leave_if_unattended(row);
-            self.settled.notify_waiters();
+            if state.verdict(row).is_some() {
+                state.deliver(id);
+                self.settled.notify_waiters();
+            }
         }
     }
 

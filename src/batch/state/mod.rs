@@ -1,6 +1,7 @@
 //! What a collector knows: the fold of its journal's records.
 
 mod buffer;
+mod due;
 mod flushes;
 mod live;
 mod rows;
@@ -15,10 +16,9 @@ use tokio::time::Instant;
 
 use super::api::Outcome;
 use super::outcomes::Deliveries;
-use super::policy::{BatchPolicy, MAX_EMBEDDING_INPUTS};
 use super::store::{FlushId, Record, StoredRequest, Verdict};
 use crate::attribution::Attribution;
-use crate::clock::{Timestamp, bounded};
+use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::id::RequestId;
 use crate::model::ModelId;
@@ -421,44 +421,6 @@ impl State {
         if let Some(lane) = self.lanes.get_mut(lane as usize) {
             lane.buffer.remove(&mut self.rows, row, to);
         }
-    }
-
-    /// Returns the lines of the next file that is due: full, or with a line that is older than `max_age`.
-    pub(super) fn due_lines(
-        &self,
-        policy: &BatchPolicy,
-        max_age: Duration,
-        now: Instant,
-    ) -> Option<Vec<Row>> {
-        let old = |row: Row| {
-            let since = self.rows.get(row).map_or(0, |request| request.since);
-            self.moment(since) + bounded(max_age) <= now
-        };
-        let due = |buffer: &&Buffer| {
-            buffer.len >= policy.max_requests
-                || buffer.bytes > policy.max_bytes
-                || buffer.inputs > MAX_EMBEDDING_INPUTS
-                || buffer.oldest().is_some_and(old)
-        };
-        let buffer = self.lanes.iter().map(|lane| &lane.buffer).find(due)?;
-        let (mut bytes, mut inputs) = (0, 0);
-        // A line that alone is too large, under a policy that has changed, goes alone.
-        let mut first = true;
-        let fits = |row: &Row| {
-            let request = self.rows.get(*row);
-            bytes += request.map_or(0, |request| super::line::bound(request.line.len));
-            inputs += request.map_or(0, |request| usize::from(request.inputs));
-            std::mem::take(&mut first) || (bytes <= policy.max_bytes && inputs <= MAX_EMBEDDING_INPUTS)
-        };
-        let oldest = buffer.iter(&self.rows);
-        Some(oldest.take(policy.max_requests).take_while(fits).collect())
-    }
-
-    /// Returns when the next file is due by its age.
-    pub(super) fn next_seal(&self, policy: &BatchPolicy) -> Option<Instant> {
-        let oldest = self.lanes.iter().filter_map(|lane| lane.buffer.oldest());
-        let since = oldest.filter_map(|row| Some(self.rows.get(row)?.since)).min()?;
-        Some(self.moment(since) + bounded(policy.max_delay))
     }
 
     /// Whether there is nothing to do, now or later.

@@ -57,6 +57,8 @@ pub(super) struct Flags {
 
 const BUFFERED: u32 = u32::MAX;
 const NOWHERE: u32 = u32::MAX - 1;
+/// There is no request in this row.
+const FREE: u32 = u32::MAX - 2;
 
 impl Request {
     pub(super) fn new(id: RequestId, stored: Extent, lane: u32, since: u32, inputs: u16) -> Self {
@@ -195,6 +197,9 @@ impl Rows {
         if !self.ids.remove(id, id_of) {
             return;
         }
+        if let Some(request) = self.get_mut(row) {
+            request.place = FREE;
+        }
         self.free.push(row);
         if self.ids.len == 0 {
             *self = Self::default();
@@ -204,9 +209,8 @@ impl Rows {
     /// Returns all rows that are in use.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Row, &Request)> {
         let requests = self.chunks.iter().flatten();
-        // A row that is free keeps the id of the request that it had, which leads elsewhere or nowhere.
         let numbered = (0_u32..).map(Row).zip(requests);
-        numbered.filter(|(row, request)| self.find(request.id()) == Some(*row))
+        numbered.filter(|(_, request)| request.place != FREE)
     }
 }
 

@@ -70,6 +70,8 @@ struct Inner {
     turn: Arc<tokio::sync::Mutex<()>>,
     turn_over: Notify,
     waiting: AtomicUsize,
+    /// How many waited for the last sync.
+    crowd: AtomicUsize,
     _lock: Lock,
 }
 
@@ -114,6 +116,7 @@ impl FileStoreBuilder {
             turn: Arc::default(),
             turn_over: Notify::new(),
             waiting: AtomicUsize::new(0),
+            crowd: AtomicUsize::new(0),
             _lock: lock,
         })))
     }

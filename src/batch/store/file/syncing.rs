@@ -11,11 +11,12 @@ use super::Inner;
 use crate::batch::store::StoreError;
 use crate::batch::store::error::io_error;
 
-/// With more callers than this at once, a sync waits a moment for those that the last one released: they have the next
-/// request ready, and would else wait for a sync of their own.
+/// If more callers than this waited for the last sync, the next one waits for them: they have the next request ready, and
+/// would else wait for a sync of their own.
 const CROWD: usize = 4;
-/// That moment, much shorter than a sync of most disks.
-const GATHER: Duration = Duration::from_micros(50);
+/// How long it waits before it looks whether more have come, and how often at most.
+const MOMENT: Duration = Duration::from_micros(30);
+const MOMENTS: usize = 16;
 
 /// The right to sync. Giving it back tells those that wait.
 #[derive(Debug)]
@@ -71,16 +72,37 @@ pub(super) async fn sync(inner: &Arc<Inner>, position: u64) -> Result<(), StoreE
         };
         // The turn goes with the work, which runs on if this future is dropped.
         return super::off_thread(move || {
-            if turn.inner.waiting.load(Ordering::Relaxed) > CROWD {
-                std::thread::sleep(GATHER);
-            }
-            turn.inner.sync()
+            turn.inner.gather();
+            let synced = turn.inner.sync();
+            let crowd = turn.inner.waiting.load(Ordering::Relaxed);
+            turn.inner.crowd.store(crowd, Ordering::Relaxed);
+            synced
         })
         .await?;
     }
 }
 
 impl Inner {
+    /// Waits until those who waited for the last sync wait for this one, or no more of them come.
+    fn gather(&self) {
+        let crowd = self.crowd.load(Ordering::Relaxed);
+        let mut waiting = self.waiting.load(Ordering::Relaxed);
+        if crowd.max(waiting) <= CROWD {
+            return;
+        }
+        for _ in 0..MOMENTS {
+            if waiting >= crowd {
+                return;
+            }
+            std::thread::sleep(MOMENT);
+            let now = self.waiting.load(Ordering::Relaxed);
+            if now == waiting {
+                return;
+            }
+            waiting = now;
+        }
+    }
+
     /// Makes all that is written safe. Called by one at a time.
     fn sync(&self) -> Result<(), StoreError> {
         self.try_sync().or_else(|error| {
