@@ -202,6 +202,8 @@ impl BatchCollector {
         }
         self.0.ensure_driver()?;
         self.0.wake.notify_one();
+        // The driver goes first: what is pending can be counted while the file is sent.
+        tokio::task::yield_now().await;
         Ok(self.pending())
     }
 
@@ -223,7 +225,7 @@ impl BatchCollector {
         Ok(self.pending())
     }
 
-    /// Gives up a request.
+    /// Gives up a request. That is durable with the next sync: before that, a loss of power brings it back.
     pub fn cancel(&self, id: RequestId) -> Cancelled {
         let pending = |request: &Request| !request.is_settled();
         match self
@@ -243,7 +245,9 @@ impl BatchCollector {
 
     /// Returns the requests that are not settled, the oldest first.
     pub fn pending(&self) -> Vec<RequestId> {
-        self.0.lock().pending()
+        let mut pending = self.0.lock().pending();
+        pending.sort_unstable();
+        pending
     }
 }
 

@@ -10,7 +10,7 @@ use super::line;
 use super::store::{BatchStore, Extent, StoreError};
 
 /// How much of a file is read at once.
-const PIECE: u64 = 256 << 10;
+const PIECE: u64 = 128 << 10;
 
 /// The content of an input file: JSON lines. It can be read again for each attempt, and is never in memory as a whole.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl InputFile {
         self.len == 0
     }
 
-    /// Returns the content in pieces of some 256 KiB.
+    /// Returns the content in pieces of some 128 KiB.
     ///
     /// # Errors
     /// The stream ends with an error if the store cannot give the bytes that it took.

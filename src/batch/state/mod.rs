@@ -430,9 +430,7 @@ impl State {
 
     pub(super) fn pending(&self) -> Vec<RequestId> {
         let open = self.rows.iter().filter(|(_, request)| !request.is_settled());
-        let mut ids: Vec<_> = open.map(|(_, request)| request.id()).collect();
-        ids.sort_unstable();
-        ids
+        open.map(|(_, request)| request.id()).collect()
     }
 
     /// Returns every request.

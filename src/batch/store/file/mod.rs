@@ -64,6 +64,8 @@ struct Inner {
     torn: Vec<Torn>,
     writing: Mutex<Writing>,
     loaded: AtomicBool,
+    /// Held by whoever loads: one that was given up goes on.
+    loading: Mutex<()>,
     /// The position up to which everything is safe.
     synced: AtomicU64,
     /// Held by whoever syncs.
@@ -112,6 +114,7 @@ impl FileStoreBuilder {
             torn,
             writing: Mutex::new(writing),
             loaded: AtomicBool::new(false),
+            loading: Mutex::default(),
             synced: AtomicU64::new(0),
             turn: Arc::default(),
             turn_over: Notify::new(),
@@ -175,6 +178,7 @@ impl Inner {
 
     /// Reads the journal from its beginning. Nothing is appended meanwhile.
     fn load(&self, fold: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let segments = self.writing().journal.segments();
         // What is counted by half must not be acted on.
         self.loaded.store(false, Ordering::Release);
