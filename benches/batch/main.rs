@@ -90,17 +90,19 @@ fn directory() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A collector that sends nothing before it is told.
-fn collector(server: &Server, dir: &Path) -> BatchCollector {
-    let policy = BatchPolicy::default()
+/// Nothing is sent before it is told to be.
+fn policy() -> BatchPolicy {
+    BatchPolicy::default()
         .with_max_requests(2_000_000.try_into().unwrap())
         .with_max_bytes((8 << 30).try_into().unwrap())
         .with_max_delay(Duration::MAX)
-        .with_poll(Duration::from_millis(1), Duration::from_millis(1));
-    let store = FileStore::open(dir.join("spool")).unwrap();
+        .with_poll(Duration::from_millis(1), Duration::from_millis(1))
+}
+
+fn collector(server: &Server, dir: &Path) -> BatchCollector {
     BatchCollector::builder(server.clone())
-        .with_policy(policy)
-        .with_store(store)
+        .with_policy(policy())
+        .with_store(FileStore::open(dir.join("spool")).unwrap())
         .build()
 }
 

@@ -37,7 +37,7 @@ impl Shared {
     /// Takes up what the store holds, once.
     pub(super) async fn load(&self) -> Result<&RecoveryReport, StoreError> {
         let load = || async {
-            let mut state = State::default();
+            let mut state = State::loading();
             self.store.load(&mut |record| state.apply(&record)).await?;
             let mut report = self.store.recovery_report();
             let damaged = self.check(&mut state, &mut report).await?;

@@ -39,8 +39,9 @@ async fn work(alive: Alive) {
     loop {
         if shared.store.wants_snapshot() {
             let shared = shared.clone();
-            // A panic in it is logged by the runtime; the journal is as it was.
-            let _ = tokio::task::spawn_blocking(move || shared.snapshot()).await;
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || shared.snapshot()).await {
+                tracing::warn!(%error, "the batch journal could not be written anew; it goes on growing");
+            }
         }
         let due = shared.due(generation);
         for flush in due.flushes {

@@ -12,7 +12,7 @@ use crate::id::RequestId;
 /// How many requests are written at once.
 const AT_ONCE: usize = 256;
 /// How many bytes are written before they are synced: a store keeps them in memory until they are safe.
-const UNSAFE: usize = 8 << 20;
+const UNSAFE: usize = 2 << 20;
 
 fn bytes_of(line: &Content) -> usize {
     match line {

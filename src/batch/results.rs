@@ -22,7 +22,7 @@ use crate::wire::{BatchLine, BatchView, LineOutcome};
 /// How many answers are stored at once.
 const AT_ONCE: usize = 256;
 /// How many bytes of answers are stored before they are synced: a store keeps them in memory until they are safe.
-const UNSAFE: usize = 8 << 20;
+const UNSAFE: usize = 2 << 20;
 
 /// What follows for a request whose batch did not answer it.
 #[derive(Debug, Clone)]

@@ -156,14 +156,10 @@ impl Shared {
     }
 
     /// Writes the journal anew. Nothing is enqueued meanwhile.
-    pub(super) fn snapshot(&self) {
+    pub(super) fn snapshot(&self) -> Result<(), StoreError> {
         let mut state = self.lock();
-        if self.write(&mut state, &mut []).is_err() {
-            return;
-        }
-        if let Err(error) = self.store.replace(&mut state.snapshot()) {
-            tracing::warn!(%error, "the batch journal could not be written anew; it goes on growing");
-        }
+        self.write(&mut state, &mut [])?;
+        self.store.replace(&mut state.snapshot())
     }
 
     /// Makes one file of what is due; `max_age` zero means everything.

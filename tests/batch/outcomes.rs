@@ -241,11 +241,14 @@ fn a_line_that_is_damaged_on_the_disk_is_reported_and_the_rest_is_sent() {
     let ids = paused().block_on(async {
         let collector = on(&api, spool(&dir));
         let requests = (0..4).map(|n| collector.enqueue_raw(Endpoint::ChatCompletions, body(n)));
-        collector.enqueue_many(stream::iter(requests)).await.unwrap()
+        let ids = collector.enqueue_many(stream::iter(requests)).await.unwrap();
+        collector.checkpoint().await.unwrap();
+        ids
     });
     flip(&lines(&dir), 20);
     paused().block_on(async {
-        let collector = on(&api, spool(&dir));
+        let store = FileStore::builder().with_full_check();
+        let collector = on(&api, store.open(dir.path().join("spool")).unwrap());
         let report = collector.recovery_report().await.unwrap();
         assert_eq!(report.damaged_lines, [ids[0]]);
         assert!(collector.attach(ids[0]).await.unwrap().is_none());

@@ -78,6 +78,8 @@ pub(super) struct State {
     flush_ids: HashMap<u32, FlushId>,
     next_flush: u32,
     began: Option<Instant>,
+    /// The time that counts for what an earlier collector left.
+    loading: Option<Instant>,
     open: usize,
     done: u64,
 }
@@ -220,9 +222,18 @@ impl State {
         self.verdicts.len()
     }
 
+    /// Takes what comes until it begins as of now.
+    pub(super) fn loading() -> Self {
+        Self {
+            loading: Some(Instant::now()),
+            ..Self::default()
+        }
+    }
+
     /// Counts from now on what this collector does.
     pub(super) fn begin(&mut self) {
         self.done = 0;
+        self.loading = None;
     }
 
     pub(super) fn rescue(&self, row: Row) -> Rescue {
@@ -267,7 +278,7 @@ impl State {
     }
 
     fn ticks(&mut self) -> u32 {
-        let now = Instant::now();
+        let now = self.loading.unwrap_or_else(Instant::now);
         let since = now.saturating_duration_since(*self.began.get_or_insert(now));
         u32::try_from(since.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
     }

@@ -153,17 +153,21 @@ impl Rows {
             }
             None => self.push(request),
         };
-        let chunks = &self.chunks;
-        let id_of = |row: Row| {
-            Some(
-                chunks
-                    .get(row.0 as usize / CHUNK)?
-                    .get(row.0 as usize % CHUNK)?
-                    .id(),
-            )
-        };
-        self.ids.insert(id, row, id_of);
+        if self.ids.is_full() {
+            self.make_room();
+        } else {
+            self.ids.put(id, row);
+        }
         row
+    }
+
+    /// Makes the table twice as large. The rows are gone through in their order, which is that of the memory.
+    fn make_room(&mut self) {
+        let mut ids = Ids::with_cells((self.ids.cells.len() * 2).max(16));
+        for (row, request) in self.iter() {
+            ids.put(request.id(), row);
+        }
+        self.ids = ids;
     }
 
     fn push(&mut self, request: Request) -> Row {
@@ -214,35 +218,53 @@ impl Rows {
     }
 }
 
-/// Rows by id: open addressing with linear probing, 4 bytes a cell. The ids are in the rows.
+/// Rows by id: open addressing with linear probing, 5 bytes a cell. The ids are in the rows; a byte of each one's hash is
+/// here, so that a row is looked at only if it is likely the one.
 #[derive(Debug, Default)]
 struct Ids {
     cells: Vec<Row>,
+    tags: Vec<u8>,
     len: usize,
 }
 
 impl Ids {
+    fn with_cells(cells: usize) -> Self {
+        Self {
+            cells: vec![Row::NONE; cells],
+            tags: vec![0; cells],
+            len: 0,
+        }
+    }
+
+    /// Whether one more would take more than three quarters: runs stay short.
+    fn is_full(&self) -> bool {
+        (self.len + 1) * 4 > self.cells.len() * 3
+    }
+
     fn mask(&self) -> usize {
         self.cells.len().wrapping_sub(1)
     }
 
-    fn home(&self, id: RequestId) -> usize {
+    /// Returns the cell where an id belongs, and its tag.
+    fn home(&self, id: RequestId) -> (usize, u8) {
         let bits = u128::from_be_bytes(id.to_bytes());
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "both halves are mixed, and the high bits taken"
+            reason = "both halves are mixed, and high bits taken"
         )]
         let mixed = ((bits as u64) ^ ((bits >> 48) as u64)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        usize::try_from(mixed >> 32).unwrap_or(0) & self.mask()
+        let [tag, ..] = mixed.to_be_bytes();
+        let home = usize::try_from((mixed >> 24) & 0xffff_ffff).unwrap_or(0);
+        (home & self.mask(), tag)
     }
 
     fn cell(&self, at: usize) -> Row {
         self.cells.get(at).copied().unwrap_or(Row::NONE)
     }
 
-    fn set(&mut self, at: usize, row: Row) {
-        if let Some(cell) = self.cells.get_mut(at) {
-            *cell = row;
+    fn set(&mut self, at: usize, row: Row, tag: u8) {
+        if let Some((cell, own)) = self.cells.get_mut(at).zip(self.tags.get_mut(at)) {
+            (*cell, *own) = (row, tag);
         }
     }
 
@@ -250,10 +272,10 @@ impl Ids {
         if self.cells.is_empty() {
             return None;
         }
-        let mut at = self.home(id);
+        let (mut at, tag) = self.home(id);
         loop {
             let row = self.cell(at).some()?;
-            if id_of(row) == Some(id) {
+            if self.tags.get(at) == Some(&tag) && id_of(row) == Some(id) {
                 return Some((at, row));
             }
             at = (at + 1) & self.mask();
@@ -264,34 +286,20 @@ impl Ids {
         self.place_of(id, id_of).map(|(_, row)| row)
     }
 
-    fn insert(&mut self, id: RequestId, row: Row, id_of: impl Fn(Row) -> Option<RequestId>) {
-        // At most three quarters are taken, so that runs stay short.
-        if (self.len + 1) * 4 > self.cells.len() * 3 {
-            let cells = (self.cells.len() * 2).max(16);
-            let old = std::mem::replace(&mut self.cells, vec![Row::NONE; cells]);
-            for row in old.into_iter().filter_map(Row::some) {
-                if let Some(id) = id_of(row) {
-                    self.put(id, row);
-                }
-            }
-        }
-        self.put(id, row);
-        self.len += 1;
-    }
-
     fn put(&mut self, id: RequestId, row: Row) {
-        let mut at = self.home(id);
+        let (mut at, tag) = self.home(id);
         while self.cell(at).some().is_some() {
             at = (at + 1) & self.mask();
         }
-        self.set(at, row);
+        self.set(at, row, tag);
+        self.len += 1;
     }
 
     fn remove(&mut self, id: RequestId, id_of: impl Fn(Row) -> Option<RequestId>) -> bool {
         let Some((mut gap, _)) = self.place_of(id, &id_of) else {
             return false;
         };
-        self.set(gap, Row::NONE);
+        self.set(gap, Row::NONE, 0);
         self.len -= 1;
         // Moves back what was only put further because the cell was taken.
         let mut at = gap;
@@ -300,7 +308,7 @@ impl Ids {
             let Some(row) = self.cell(at).some() else {
                 return true;
             };
-            let Some(home) = id_of(row).map(|id| self.home(id)) else {
+            let Some((home, tag)) = id_of(row).map(|id| self.home(id)) else {
                 continue;
             };
             let (moved, missing) = (
@@ -308,8 +316,8 @@ impl Ids {
                 at.wrapping_sub(gap) & self.mask(),
             );
             if moved >= missing {
-                self.set(gap, row);
-                self.set(at, Row::NONE);
+                self.set(gap, row, tag);
+                self.set(at, Row::NONE, 0);
                 gap = at;
             }
         }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::journal_line::{Edge, EnqueuedLine, JournalLine, LaneLine};
 use super::layout::{self, FORMAT, Layout};
+use super::packed::{self, Packed};
 use crate::batch::store::error::io_error;
-use crate::batch::store::{Record, StoreError};
+use crate::batch::store::{Record, StoreError, StoredRequest};
 use crate::clock::Timestamp;
 use crate::storage::{DiskFile, SegmentWriter, content};
 
@@ -135,19 +136,20 @@ impl Journal {
     pub(super) fn replace(
         &mut self,
         layout: &Layout,
-        lanes: &[LaneLine],
+        begin: JournalLine<'_>,
         snapshot: &mut dyn Iterator<Item = Record>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let now = layout::after(Some(self.writer.path()), now);
         let mut new = SegmentWriter::create(layout.shared_disk(), &layout.journal(), FORMAT, now)?;
-        let written = write_snapshot(&mut new, lanes, snapshot).and_then(|()| {
+        let written = write_snapshot(layout, &mut new, begin, snapshot).and_then(|()| {
             let (path, dir) = (new.path(), layout.journal());
             new.file().sync().map_err(io_error("sync", path))?;
             layout.disk().sync_dir(&dir).map_err(io_error("sync", &dir))
         });
         if let Err(error) = written {
             let _ = layout.disk().remove(new.path());
+            let _ = layout.disk().remove(&layout::packed_beside(new.path()));
             // Not again at once.
             self.snapshot_bytes = self.older_bytes + self.writer.bytes();
             return Err(error);
@@ -159,7 +161,10 @@ impl Journal {
         self.tail.clear();
         self.older_bytes = 0;
         // One that stays is passed over by the next opener, as this one says more.
-        gone.retain(|path| layout.disk().remove(path).is_err());
+        gone.retain(|path| {
+            let _ = layout.disk().remove(&layout::packed_beside(path));
+            layout.disk().remove(path).is_err()
+        });
         self.older = gone;
         self.dir_changed = true;
         Ok(())
@@ -167,45 +172,66 @@ impl Journal {
 }
 
 fn write_snapshot(
+    layout: &Layout,
     to: &mut SegmentWriter,
-    lanes: &[LaneLine],
+    mut begin: JournalLine<'_>,
     snapshot: &mut dyn Iterator<Item = Record>,
 ) -> Result<(), StoreError> {
-    let mut begin = JournalLine {
-        snapshot: Some(Edge::Begin),
-        ..JournalLine::default()
-    };
-    begin.lanes.extend_from_slice(lanes);
+    begin.snapshot = Some(Edge::Begin);
     to.append(&mut encode(&begin)?)?;
+    let path = layout::packed_beside(to.path());
+    let mut packed: Option<Arc<dyn DiskFile>> = None;
+    let mut bytes = Vec::with_capacity(RECORDS_A_LINE * packed::WIDTH);
     loop {
         let records: Vec<_> = snapshot.take(RECORDS_A_LINE).collect();
         if records.is_empty() {
             break;
         }
-        let lane_of = |record: &Record| {
+        bytes.clear();
+        let mut line = JournalLine::default();
+        let all_packed = records.iter().try_for_each(|record| {
             let Record::Enqueued(request) = record else {
                 return None;
             };
-            let is_its = |lane: &&LaneLine| lane.endpoint == request.endpoint && lane.model == request.model;
-            Some(EnqueuedLine::of(request, lanes.iter().find(is_its)?.lane))
+            packed::pack(request, lane_of(request, &begin.lanes)?, &mut bytes)
+        });
+        let enqueued = |record: &Record| {
+            let Record::Enqueued(request) = record else {
+                return None;
+            };
+            Some(EnqueuedLine::of(request, lane_of(request, &begin.lanes)?))
         };
-        let line = match records.iter().map(lane_of).collect::<Option<Vec<_>>>() {
-            Some(enqueued) => JournalLine {
-                enqueued,
-                ..JournalLine::default()
-            },
-            None => JournalLine {
-                records: Cow::Owned(records),
-                ..JournalLine::default()
-            },
-        };
+        if all_packed.is_some() {
+            if packed.is_none() {
+                packed = Some(layout.disk().create(&path).map_err(io_error("create", &path))?);
+            }
+            if let Some(file) = &packed {
+                file.append(&bytes).map_err(io_error("write", &path))?;
+            }
+            line.packed = Some(Packed {
+                count: u32::try_from(records.len()).unwrap_or(u32::MAX),
+                crc: crc32c::crc32c(&bytes),
+            });
+        } else if let Some(enqueued) = records.iter().map(enqueued).collect::<Option<Vec<_>>>() {
+            line.enqueued = enqueued;
+        } else {
+            line.records = Cow::Owned(records);
+        }
         to.append(&mut encode(&line)?)?;
+    }
+    if let Some(file) = packed {
+        file.sync().map_err(io_error("sync", &path))?;
     }
     let end = JournalLine {
         snapshot: Some(Edge::End),
         ..JournalLine::default()
     };
     Ok(to.append(&mut encode(&end)?)?)
+}
+
+fn lane_of(request: &StoredRequest, lanes: &[LaneLine]) -> Option<u32> {
+    let is_its = |lane: &&LaneLine| lane.endpoint == request.endpoint && lane.model == request.model;
+    Some(lanes.iter().find(is_its)?.lane)
 }
 
 fn encode(line: &JournalLine<'_>) -> Result<Vec<u8>, StoreError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::packed::Packed;
 use crate::attribution::Attribution;
 use crate::batch::store::{Content, Record, RequestKey, StoredRequest};
 use crate::clock::Timestamp;
@@ -24,6 +25,12 @@ pub(super) struct JournalLine<'a> {
     /// Requests that were enqueued; they come before the other records.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) enqueued: Vec<EnqueuedLine>,
+    /// Files and how long they were at a snapshot: what is in them by then is safe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) files: Vec<(u32, u64)>,
+    /// The next ones of the file of packed requests beside this segment were enqueued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) packed: Option<Packed>,
     #[serde(default, skip_serializing_if = "<[Record]>::is_empty")]
     pub(super) records: Cow<'a, [Record]>,
 }

@@ -110,6 +110,11 @@ fn number_of(path: &Path) -> Option<u32> {
     name.rsplit('-').next()?.parse().ok()
 }
 
+/// Returns the path of the packed requests of a segment's snapshot.
+pub(super) fn packed_beside(segment: &Path) -> PathBuf {
+    segment.with_extension("packed")
+}
+
 /// Returns a moment that names a segment which comes after this one, even if the clock was set back.
 pub(super) fn after(segment: Option<&Path>, now: Timestamp) -> Timestamp {
     let began = segment

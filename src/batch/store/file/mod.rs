@@ -4,7 +4,9 @@ mod data;
 mod journal;
 mod journal_line;
 mod layout;
+mod needs;
 mod opening;
+mod packed;
 mod reading;
 mod syncing;
 mod writing;
@@ -49,6 +51,7 @@ pub struct FileStore(Arc<Inner>);
 #[must_use]
 pub struct FileStoreBuilder {
     account: Option<Arc<str>>,
+    checks_all: bool,
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
 }
@@ -60,6 +63,7 @@ const HANDFUL: usize = 2_048;
 struct Inner {
     layout: Layout,
     account: Option<Arc<str>>,
+    checks_all: bool,
     clock: Arc<dyn Clock>,
     torn: Vec<Torn>,
     writing: Mutex<Writing>,
@@ -82,6 +86,13 @@ impl FileStoreBuilder {
     /// credentials themselves. A spool that holds unfinished requests of another account is then refused.
     pub fn for_account(mut self, base_url: &str, credentials: &str) -> Self {
         self.account = Some(format!("{base_url} {credentials}").into());
+        self
+    }
+
+    /// Checks every line and answer when the spool is taken up, also those that were safe before the journal was last written
+    /// anew. Whatever is read is checked in any case.
+    pub fn with_full_check(mut self) -> Self {
+        self.checks_all = true;
         self
     }
 
@@ -110,6 +121,7 @@ impl FileStoreBuilder {
         Ok(FileStore(Arc::new(Inner {
             layout,
             account: self.account,
+            checks_all: self.checks_all,
             clock: self.clock,
             torn,
             writing: Mutex::new(writing),
@@ -138,6 +150,7 @@ impl FileStore {
     pub fn builder() -> FileStoreBuilder {
         FileStoreBuilder {
             account: None,
+            checks_all: false,
             clock: Arc::new(SystemClock),
             disk: Arc::new(StdDisk),
         }
@@ -176,6 +189,16 @@ impl Inner {
         paths
     }
 
+    /// Leaves out what was safe when the journal was last written anew.
+    fn since_the_snapshot(&self, mut extents: Vec<Extent>) -> Vec<Extent> {
+        let writing = self.writing();
+        extents.retain(|extent| {
+            let end = u64::from(extent.offset) + u64::from(extent.len);
+            writing.safe.get(&extent.file).is_none_or(|safe| end > *safe)
+        });
+        extents
+    }
+
     /// Reads the journal from its beginning. Nothing is appended meanwhile.
     fn load(&self, fold: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
         let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,15 +206,18 @@ impl Inner {
         // What is counted by half must not be acted on.
         self.loaded.store(false, Ordering::Release);
         self.writing().begin_to_count();
-        let lanes = opening::load(&self.layout, &segments, self.account.as_ref(), &mut |record| {
+        let read = opening::load(&self.layout, &segments, self.account.as_ref(), &mut |record| {
             self.writing().count(std::slice::from_ref(&record));
             fold(record);
         })?;
         let mut writing = self.writing();
+        let mut lanes = read.lanes;
+        lanes.sort_by_key(|lane| lane.lane);
         for lane in lanes {
             writing.know_lane(lane);
         }
         writing.tidy()?;
+        writing.safe = read.safe;
         self.loaded.store(true, Ordering::Release);
         Ok(())
     }
@@ -250,6 +276,11 @@ impl BatchStore for FileStore {
 
     async fn check(&self, extents: Vec<Extent>) -> Result<Vec<Extent>, StoreError> {
         let inner = Arc::clone(&self.0);
+        let extents = if inner.checks_all {
+            extents
+        } else {
+            inner.since_the_snapshot(extents)
+        };
         let paths = inner.paths(&extents);
         off_thread(move || reading::check(inner.layout.disk(), &paths, extents)).await?
     }

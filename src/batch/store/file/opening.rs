@@ -1,16 +1,17 @@
 //! What is done when a spool is opened, and how its journal is read.
 
 use std::collections::{HashMap, HashSet};
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::journal::Journal;
 use super::journal_line::{Edge, JournalLine, LaneLine};
-use super::layout::{FORMAT, Layout};
+use super::layout::{self, FORMAT, Layout};
+use super::packed;
 use super::writing::{File, Writing};
 use crate::batch::store::error::io_error;
-use crate::batch::store::{Record, StoreError};
+use crate::batch::store::{Record, StoreError, StoredRequest};
 use crate::clock::Timestamp;
 use crate::id::RequestId;
 use crate::storage::{Damage, LineReader, Lock, Next, State, recover};
@@ -87,6 +88,14 @@ fn since_the_snapshot(layout: &Layout, mut segments: Vec<PathBuf>) -> Result<Vec
             }
         }
     }
+    for path in layout.list(&layout.journal(), "packed")? {
+        if !segments
+            .iter()
+            .any(|segment| layout::packed_beside(segment) == path)
+        {
+            remove(&path)?;
+        }
+    }
     Ok(segments)
 }
 
@@ -145,57 +154,118 @@ fn read(
     }
 }
 
-/// Reads the whole journal, and tells the lanes that it names.
+/// What a journal says beside its records.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) lanes: Vec<LaneLine>,
+    /// Files and how long they were at the last snapshot.
+    pub(super) safe: HashMap<u32, u64>,
+    /// Requests of another account that are not settled.
+    others: HashSet<RequestId>,
+    found: Option<Arc<str>>,
+}
+
+/// Reads the whole journal.
 pub(super) fn load(
     layout: &Layout,
     segments: &[PathBuf],
     account: Option<&Arc<str>>,
     fold: &mut dyn FnMut(Record),
-) -> Result<Vec<LaneLine>, StoreError> {
-    let mut lanes: Vec<LaneLine> = Vec::new();
-    // Requests of another account that are not settled.
-    let mut others: HashSet<RequestId> = HashSet::new();
-    let mut found: Option<Arc<str>> = None;
-    let mut strange = None;
+) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::default();
     for path in segments {
+        let mut packed = None;
+        let mut failed = None;
         read(layout, path, &mut |line| {
-            for lane in line.lanes {
-                if !lanes.iter().any(|known| known.lane == lane.lane) {
-                    lanes.push(lane);
-                }
-            }
-            for request in line.enqueued {
-                let number = request.lane;
-                let in_place = lanes.get(number as usize).filter(|lane| lane.lane == number);
-                let Some(lane) = in_place.or_else(|| lanes.iter().find(|lane| lane.lane == number)) else {
-                    strange = Some(path.clone());
-                    return false;
-                };
-                let request = request.back(lane);
-                if lane.account.is_some() && account.is_some() && lane.account.as_ref() != account {
-                    found.clone_from(&lane.account);
-                    others.insert(request.id);
-                }
-                fold(Record::Enqueued(request));
-            }
-            for record in line.records.into_owned() {
-                if let Record::Settled { id, .. } | Record::Acknowledged { id, .. } = &record {
-                    others.remove(id);
-                }
-                fold(record);
-            }
-            true
+            let taken = loaded.take(layout, path, &mut packed, account, line, fold);
+            failed = taken.err();
+            failed.is_none()
         })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
     }
-    if let Some(path) = strange {
-        let why = "it names a lane that it does not describe";
-        return Err(StoreError::NotASpool { path, why });
-    }
-    match (found, account) {
-        (Some(found), Some(wanted)) if !others.is_empty() => Err(StoreError::OtherAccount {
+    match (loaded.found.take(), account) {
+        (Some(found), Some(wanted)) if !loaded.others.is_empty() => Err(StoreError::OtherAccount {
             found,
             wanted: wanted.clone(),
         }),
-        _ => Ok(lanes),
+        _ => Ok(loaded),
     }
+}
+
+impl Loaded {
+    fn take(
+        &mut self,
+        layout: &Layout,
+        path: &Path,
+        packed: &mut Option<Box<dyn Read + Send>>,
+        account: Option<&Arc<str>>,
+        said: JournalLine<'_>,
+        fold: &mut dyn FnMut(Record),
+    ) -> Result<(), StoreError> {
+        for lane in said.lanes {
+            if !self.lanes.iter().any(|known| known.lane == lane.lane) {
+                self.lanes.push(lane);
+            }
+        }
+        self.safe.extend(said.files);
+        let strange = |why| StoreError::NotASpool {
+            path: path.to_owned(),
+            why,
+        };
+        let unknown_lane = || strange("it names a lane that it does not describe");
+        if let Some(run) = said.packed {
+            let file = layout::packed_beside(path);
+            if packed.is_none() {
+                let opened = layout.disk().read(&file, 0).map_err(io_error("open", &file))?;
+                *packed = Some(opened);
+            }
+            let mut bytes = vec![0; run.count as usize * packed::WIDTH];
+            if let Some(input) = packed {
+                input.read_exact(&mut bytes).map_err(io_error("read", &file))?;
+            }
+            if crc32c::crc32c(&bytes) != run.crc {
+                return Err(strange("the packed requests beside it are damaged"));
+            }
+            for bytes in bytes.chunks_exact(packed::WIDTH) {
+                let (request, lane) = packed::unpack(bytes, &self.lanes).ok_or_else(unknown_lane)?;
+                let other = other_than(account, lane);
+                self.enqueued(request, other, fold);
+            }
+        }
+        for request in said.enqueued {
+            let number = request.lane;
+            let in_place = self.lanes.get(number as usize).filter(|lane| lane.lane == number);
+            let lane = in_place.or_else(|| self.lanes.iter().find(|lane| lane.lane == number));
+            let lane = lane.ok_or_else(unknown_lane)?;
+            let other = other_than(account, lane);
+            self.enqueued(request.back(lane), other, fold);
+        }
+        for record in said.records.into_owned() {
+            if let Record::Settled { id, .. } | Record::Acknowledged { id, .. } = &record {
+                self.others.remove(id);
+            }
+            fold(record);
+        }
+        Ok(())
+    }
+
+    fn enqueued(&mut self, request: StoredRequest, other: Option<Arc<str>>, fold: &mut dyn FnMut(Record)) {
+        if other.is_some() {
+            self.found = other;
+            self.others.insert(request.id);
+        }
+        fold(Record::Enqueued(request));
+    }
+}
+
+/// Returns whose lane it is, if it is not that of this account.
+fn other_than(account: Option<&Arc<str>>, lane: &LaneLine) -> Option<Arc<str>> {
+    let other = lane
+        .account
+        .as_ref()
+        .zip(account)
+        .filter(|(own, wanted)| own != wanted);
+    other.map(|(own, _)| own.clone())
 }

@@ -23,7 +23,7 @@ const ROLL: u64 = 64 << 20;
 /// What is being written.
 #[derive(Debug)]
 pub(super) struct Writing {
-    layout: Layout,
+    pub(super) layout: Layout,
     account: Option<Arc<str>>,
     pub(super) journal: Journal,
     pub(super) position: u64,
@@ -38,6 +38,8 @@ pub(super) struct Writing {
     pub(super) files: HashMap<u32, File>,
     /// Files that nobody needs, once what says so is safe.
     pub(super) removable: Vec<u32>,
+    /// Files and how long they were when the journal was last written anew.
+    pub(super) safe: HashMap<u32, u64>,
     pub(super) dirs_changed: bool,
     /// A sync failed: what it should have kept has to be written again.
     distrusted: bool,
@@ -93,6 +95,7 @@ impl Writing {
             next_file,
             files,
             removable: Vec::new(),
+            safe: HashMap::new(),
             dirs_changed: true,
             distrusted: false,
         }
@@ -314,54 +317,12 @@ impl Writing {
         Ok(())
     }
 
-    /// Counts what needs which file.
-    pub(super) fn count(&mut self, records: &[Record]) {
-        for record in records {
-            match record {
-                Record::Enqueued(request) => self.need(&request.line),
-                Record::Settled {
-                    verdict: Verdict::Answered(answer),
-                    ..
-                } => self.need(&answer.body),
-                Record::Acknowledged { line, answer, .. } => {
-                    self.need_no_more(line);
-                    if let Some(answer) = answer {
-                        self.need_no_more(answer);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn need(&mut self, content: &Content) {
-        let file = content
-            .extent()
-            .and_then(|extent| self.files.get_mut(&extent.file));
-        if let Some(file) = file {
-            file.needed_by += 1;
-        }
-    }
-
-    fn need_no_more(&mut self, content: &Content) {
-        let Some(number) = content.extent().map(|extent| extent.file) else {
-            return;
-        };
-        let Some(file) = self.files.get_mut(&number) else {
-            return;
-        };
-        file.needed_by = file.needed_by.saturating_sub(1);
-        if file.needed_by == 0 && !self.is_open(number) {
-            self.removable.push(number);
-        }
-    }
-
     fn open_files(&self) -> impl Iterator<Item = &DataFile> {
         let lanes = self.open_lanes.iter().filter_map(|lane| lane.file.as_ref());
         lanes.chain(&self.answers)
     }
 
-    fn is_open(&self, number: u32) -> bool {
+    pub(super) fn is_open(&self, number: u32) -> bool {
         self.open_files().any(|file| file.number == number)
     }
 
@@ -412,43 +373,6 @@ impl Writing {
         Ok(())
     }
 
-    /// Counts anew what needs which file.
-    pub(super) fn begin_to_count(&mut self) {
-        self.files.values_mut().for_each(|file| file.needed_by = 0);
-    }
-
-    /// Makes what an earlier process wrote safe, and removes the files that nobody needs.
-    pub(super) fn tidy(&mut self) -> Result<(), StoreError> {
-        let disk = self.layout.shared_disk();
-        let older = self.journal.segments().into_iter();
-        let files = self
-            .files
-            .values()
-            .filter(|file| file.needed_by > 0)
-            .map(|file| file.path.clone());
-        for path in older.chain(files) {
-            disk.sync(&path).map_err(io_error("sync", &path))?;
-        }
-        for dir in [self.layout.journal(), self.layout.lines(), self.layout.answers()] {
-            disk.sync_dir(&dir).map_err(io_error("sync", &dir))?;
-        }
-        let unneeded = |number: &u32, file: &File| file.needed_by == 0 && !self.is_open(*number);
-        let unneeded: Vec<_> = self
-            .files
-            .iter()
-            .filter(|(number, file)| unneeded(number, file))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in unneeded {
-            if let Some(file) = self.files.remove(&number)
-                && let Err(error) = disk.remove(&file.path)
-            {
-                tracing::warn!(%error, path = %file.path.display(), "a file of the spool could not be removed");
-            }
-        }
-        Ok(())
-    }
-
     /// Writes the journal anew, from a snapshot of what it says.
     pub(super) fn replace(
         &mut self,
@@ -456,8 +380,27 @@ impl Writing {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.write_again_if_distrusted(now)?;
-        let lanes: Vec<_> = self.open_lanes.iter().map(|lane| lane.line.clone()).collect();
-        self.journal.replace(&self.layout, &lanes, snapshot, now)?;
+        let not_safe = self.not_safe();
+        for file in &not_safe {
+            let synced = file.file.sync().map_err(io_error("sync", &file.path));
+            synced.inspect_err(|_| self.distrusted = true)?;
+        }
+        self.is_safe(&not_safe);
+        let mut begin = JournalLine::default();
+        begin
+            .lanes
+            .extend(self.open_lanes.iter().map(|lane| lane.line.clone()));
+        // What is of another account by now is settled, and needs no lane of its own.
+        begin.lanes.sort_by_key(|lane| lane.account != self.account);
+        for (number, file) in self.files.iter().filter(|(_, file)| file.needed_by > 0) {
+            let len = self
+                .layout
+                .disk()
+                .size(&file.path)
+                .map_err(io_error("look at", &file.path))?;
+            begin.files.push((*number, len));
+        }
+        self.journal.replace(&self.layout, begin, snapshot, now)?;
         self.open_lanes
             .iter_mut()
             .for_each(|lane| lane.is_journalled = true);
