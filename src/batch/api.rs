@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::BatchError;
+use super::input::InputFile;
 use crate::attribution::Attribution;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
@@ -34,7 +35,7 @@ pub trait BatchApi: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// If the server refuses it or cannot be reached.
-    async fn upload(&self, filename: &str, jsonl: Bytes) -> Result<FileView, ApiError>;
+    async fn upload(&self, filename: &str, jsonl: InputFile) -> Result<FileView, ApiError>;
 
     /// Makes a batch.
     ///
@@ -75,7 +76,7 @@ pub trait BatchApi: fmt::Debug + Send + Sync + 'static {
 
 #[async_trait]
 impl<T: BatchApi + ?Sized> BatchApi for Arc<T> {
-    async fn upload(&self, filename: &str, jsonl: Bytes) -> Result<FileView, ApiError> {
+    async fn upload(&self, filename: &str, jsonl: InputFile) -> Result<FileView, ApiError> {
         (**self).upload(filename, jsonl).await
     }
 
@@ -230,7 +231,8 @@ pub struct BatchItem {
     pub endpoint: Endpoint,
     /// The model in its body.
     pub model: ModelId,
-    /// Its JSON body, on one line.
+    /// Its JSON body, on one line. It is read from the store for a faster lane, and for an observer if the request was sent
+    /// and has no [`context`](Self::context); else it is empty.
     pub body: Bytes,
     /// Whom it is for.
     pub attribution: Attribution,
@@ -351,7 +353,8 @@ pub trait BatchGate: fmt::Debug + Send + Sync + 'static {
 ///
 /// # Contract
 /// It is called from any thread, also from a handle's `Drop`, and must not block. Each request is told once with
-/// `superseded` false, and once more for each answer that came after that.
+/// `superseded` false, and once more for each answer that came after that; anew only if the process ended before what it
+/// was told of is stored.
 pub trait BatchObserver: fmt::Debug + Send + Sync + 'static {
     /// Takes note of one outcome.
     fn settled(&self, settled: &Settled<'_>);

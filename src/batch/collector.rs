@@ -9,14 +9,18 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OnceCell, watch};
 
-use super::api::{BatchApi, BatchGate, BatchItem, BatchObserver, BatchableRequest, FasterLane, LineAnswer};
+use super::admission::Prepared;
+use super::api::{BatchApi, BatchGate, BatchObserver, BatchableRequest, FasterLane, LineAnswer};
 use super::error::{BatchError, InvalidRequest};
 use super::handle::{BatchHandle, typed};
 use super::line;
+use super::outcomes::Outcomes;
 use super::policy::BatchPolicy;
-use super::shared::Shared;
-use super::state::{Entry, Place, Progress};
-use super::store::{BatchStore, InMemoryStore};
+use super::shared::{Ending, Shared};
+use super::state::{Place, Progress, Request};
+use super::store::{
+    BatchStore, Content, InMemoryStore, RecoveryReport, RequestKey, StoreError, StoredRequest,
+};
 use crate::attribution::Attribution;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::endpoint::Endpoint;
@@ -93,6 +97,7 @@ impl BatchCollectorBuilder {
             state: Mutex::default(),
             wake: Notify::new(),
             progress: watch::Sender::new(Progress::default()),
+            settled: Notify::new(),
             loaded: OnceCell::new(),
         }))
     }
@@ -142,23 +147,70 @@ impl BatchCollector {
         Enqueue::new(self, endpoint, Ok(body.into()), Ok)
     }
 
-    /// Returns another handle of a request that is pending, also of one that an earlier collector left in the store.
+    /// Returns another handle of a request, also of one that an earlier collector left in the store; `None` if it is not
+    /// known, or its outcome was acknowledged.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub async fn attach(&self, id: RequestId) -> Result<Option<BatchHandle<LineAnswer>>, BatchError> {
         self.0.load().await?;
-        let mut state = self.0.lock();
-        let entry = state.entries.get(&id).filter(|entry| !entry.settled);
-        let Some((slot, item)) = entry.map(|entry| (entry.slot.clone(), entry.item.clone())) else {
-            return Ok(None);
+        let (slot, settled) = {
+            let mut state = self.0.lock();
+            let row = state.find(id);
+            let known = row.and_then(|row| Some((row, state.get(row)?.is_settled())));
+            let Some((row, settled)) =
+                known.filter(|(row, settled)| !settled || state.verdict(*row).is_some())
+            else {
+                return Ok(None);
+            };
+            // While nobody waited, its deadline may have been let pass.
+            self.0.plan_rescue(&mut state, row);
+            (state.slot(row), settled)
         };
-        // While nobody waited, its deadline may have been let pass.
-        self.0.plan_rescue(&mut state, &item);
-        drop(state);
-        let handle = BatchHandle::new(id, slot, self.0.clone(), Ok);
+        let handle = BatchHandle::new(id, slot.clone(), self.0.clone(), Ok);
+        if settled && let Some(outcome) = self.0.outcome(id).await {
+            slot.resolve(outcome);
+        }
+        if !settled {
+            self.0.ensure_driver()?;
+        }
         self.0.wake.notify_one();
         Ok(Some(handle))
+    }
+
+    /// Says that the outcome of a request is not needed any more: its line and its answer are forgotten, and its key is
+    /// free. Returns false if there is no outcome to forget.
+    pub fn acknowledge(&self, id: RequestId) -> bool {
+        self.0.acknowledge(id)
+    }
+
+    /// Returns what was found in the store when it was taken up, beyond what should have been there.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn recovery_report(&self) -> Result<RecoveryReport, BatchError> {
+        Ok(self.0.load().await?.clone())
+    }
+
+    /// Returns the outcomes that nobody has acknowledged, one by one, for whoever uses them under this name.
+    pub fn outcomes(&self, name: impl Into<Arc<str>>) -> Outcomes {
+        Outcomes::new(self.0.clone(), name.into())
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    /// Writes the journal anew, as it does by itself when it has grown: a collector that is made on the store later starts
+    /// faster. Nothing is enqueued meanwhile.
+    ///
+    /// # Errors
+    /// If the store fails; then its journal is as it was.
+    pub async fn checkpoint(&self) -> Result<(), BatchError> {
+        self.0.load().await?;
+        let shared = self.0.clone();
+        let written = tokio::task::spawn_blocking(move || shared.snapshot()).await;
+        Ok(written.map_err(|_| StoreError::Interrupted)??)
     }
 
     /// Makes files of everything that is buffered, starts to send them, and returns what is pending.
@@ -167,14 +219,15 @@ impl BatchCollector {
     /// If the store fails, or there is no tokio runtime.
     pub async fn flush(&self) -> Result<Vec<RequestId>, BatchError> {
         self.0.load().await?;
-        let pending = {
+        {
             let mut state = self.0.lock();
             while self.0.seal(&mut state, Duration::ZERO)? {}
-            state.pending()
-        };
+        }
         self.0.ensure_driver()?;
         self.0.wake.notify_one();
-        Ok(pending)
+        // The driver goes first: what is pending can be counted while the file is sent.
+        tokio::task::yield_now().await;
+        Ok(self.pending())
     }
 
     /// Takes no more requests, flushes, and waits until all are settled or the time is over; returns what is pending.
@@ -195,10 +248,13 @@ impl BatchCollector {
         Ok(self.pending())
     }
 
-    /// Gives up a request.
+    /// Gives up a request. That is durable with the next sync: before that, a loss of power brings it back.
     pub fn cancel(&self, id: RequestId) -> Cancelled {
-        let pending = |entry: &Entry| !entry.settled;
-        match self.0.settle_if(id, Err(BatchError::Cancelled), None, pending) {
+        let pending = |request: &Request| !request.is_settled();
+        match self
+            .0
+            .settle_if(id, Ending::of(Err(BatchError::Cancelled)), pending)
+        {
             None => Cancelled::Unknown,
             Some(Place::Buffered) => Cancelled::Withdrawn,
             Some(_) => Cancelled::TooLate,
@@ -212,7 +268,9 @@ impl BatchCollector {
 
     /// Returns the requests that are not settled, the oldest first.
     pub fn pending(&self) -> Vec<RequestId> {
-        self.0.lock().pending()
+        let mut pending = self.0.lock().pending();
+        pending.sort_unstable();
+        pending
     }
 }
 
@@ -255,7 +313,8 @@ impl<T> Enqueue<T> {
         }
     }
 
-    /// Names the request: while it is pending, the same key and body is the same request.
+    /// Names the request: until its outcome is acknowledged, in this process or a later one, the same key and body is
+    /// the same request.
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
         self
@@ -273,43 +332,63 @@ impl<T> Enqueue<T> {
         self
     }
 
-    /// Attaches what the observer and the faster lane get back as [`BatchItem::context`].
+    /// Attaches what the observer and the faster lane get back as [`BatchItem::context`](super::BatchItem::context).
     pub fn context(mut self, context: Arc<dyn Any + Send + Sync>) -> Self {
         self.context = Some(context);
         self
     }
 
-    async fn run(self) -> Result<BatchHandle<T>, BatchError> {
-        let shared = self.shared;
-        let now = shared.clock.now();
-        let line::Checked { model, body } = line::check(&self.endpoint, &self.body?, &shared.policy)?;
+    /// Makes what is stored of the request, and gives back its context.
+    pub(super) fn prepare(self) -> Result<Prepared, BatchError> {
+        let now = self.shared.clock.now();
+        let line::Checked { model, body, inputs } =
+            line::check(&self.endpoint, &self.body?, &self.shared.policy)?;
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(InvalidRequest::DeadlinePassed.into());
         }
-        shared.load().await?;
-        let mut item = BatchItem {
-            id: RequestId::new(now),
-            endpoint: self.endpoint,
+        let id = RequestId::new(now);
+        let with_digest = |name| RequestKey {
+            name,
+            digest: line::digest(&self.endpoint, &body),
+        };
+        let request = StoredRequest {
+            id,
+            line: Content::Bytes(line::make(id, &self.endpoint, &body)),
             model,
-            body,
+            inputs,
             attribution: self.attribution,
             deadline: self.deadline,
-            key: self.key,
-            context: self.context,
+            key: self.key.map(with_digest),
+            endpoint: self.endpoint,
         };
-        if let Some(gate) = &shared.gate {
-            gate.admit(&mut item).await?;
-        }
+        Ok((request, self.context))
+    }
+
+    async fn run(self) -> Result<BatchHandle<T>, BatchError> {
+        let (shared, decode) = (self.shared.clone(), self.decode);
+        let (request, context) = self.prepare()?;
+        shared.load().await?;
+        let (request, context) = shared.let_in(request, context).await?;
         shared.ensure_driver()?;
-        let (id, slot, position) = shared.admit(item)?;
+        let admitted = shared.admit(request, context)?;
+        let (id, slot) = (admitted.id, admitted.slot);
         // Made before anything is awaited, so that a dropped future is a dropped handle.
-        let handle = BatchHandle::new(id, slot, shared.clone(), self.decode);
-        shared.ensure_driver()?;
-        shared.wake.notify_one();
-        if let Err(error) = shared.store.sync(position).await {
-            let error = BatchError::from(error);
-            shared.settle(id, Err(error.clone()), None);
-            return Err(error);
+        let handle = BatchHandle::new(id, slot.clone(), shared.clone(), decode);
+        if admitted.calls_for_driver {
+            shared.ensure_driver()?;
+            shared.wake.notify_one();
+        }
+        if let Err(error) = shared.store.sync(admitted.position).await {
+            // It is not promised, so that it must not be sent; if it was sealed meanwhile it is as if cancelled too late.
+            if admitted.is_new {
+                shared.settle(id, Ending::of(Err(BatchError::Cancelled)));
+            }
+            return Err(error.into());
+        }
+        if admitted.is_settled
+            && let Some(outcome) = shared.outcome(id).await
+        {
+            slot.resolve(outcome);
         }
         Ok(handle)
     }

@@ -5,16 +5,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::select_biased;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
-use super::api::{ApiError, BatchItem, Effect, FasterLane};
+use super::api::{ApiError, Effect, FasterLane, LineAnswer, Outcome};
 use super::error::BatchError;
 use super::flush;
-use super::shared::Shared;
-use super::state::{Place, Rescue};
+use super::shared::{Ending, Shared};
+use super::state::{Place, Request, Rescue};
 use super::store::FlushId;
 use crate::error::ErrorKind;
 use crate::id::RequestId;
@@ -36,12 +37,18 @@ async fn work(alive: Alive) {
     alive.take_over();
     let mut work = FuturesUnordered::<BoxFuture<'static, ()>>::new();
     loop {
+        if shared.store.wants_snapshot() {
+            let shared = shared.clone();
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || shared.snapshot()).await {
+                tracing::warn!(%error, "the batch journal could not be written anew; it goes on growing");
+            }
+        }
         let due = shared.due(generation);
         for flush in due.flushes {
             work.push(flush::drive(shared.clone(), flush).boxed());
         }
-        for (item, lane) in due.rescues {
-            work.push(rescue(shared.clone(), lane, item).boxed());
+        for (id, lane) in due.rescues {
+            work.push(rescue(shared.clone(), lane, id).boxed());
         }
         if work.is_empty() && alive.retire() {
             return;
@@ -64,7 +71,7 @@ async fn work(alive: Alive) {
 /// What is to be begun now, and when to look again.
 struct Due {
     flushes: Vec<FlushId>,
-    rescues: Vec<(BatchItem, Arc<dyn FasterLane>)>,
+    rescues: Vec<(RequestId, Arc<dyn FasterLane>)>,
     next: Option<Instant>,
 }
 
@@ -90,18 +97,17 @@ impl Shared {
         {
             state.rescues.pop_first();
             let Some(lane) = &self.faster else { continue };
-            let Some(entry) = state.entries.get_mut(&id) else {
-                continue;
-            };
+            let Some(row) = state.find(id) else { continue };
+            let settled = state.get(row).is_none_or(Request::is_settled);
             // Nobody waits, so nothing is lost by the batch's own pace.
-            if entry.settled || !entry.slot.is_awaited() || !matches!(entry.rescue, Rescue::NotYet) {
+            if settled || !state.is_awaited(row) || !matches!(state.rescue(row), Rescue::NotYet) {
                 continue;
             }
             tracing::debug!(request_id = %id, "the deadline is near; sent on a faster lane");
-            entry.rescue = Rescue::Sending(generation);
-            rescues.push((entry.item.clone(), lane.clone()));
+            state.set_rescue(row, Rescue::Sending(generation));
+            rescues.push((id, lane.clone()));
             state.rescuing += 1;
-            state.leave_buffer(id, Place::Nowhere);
+            state.leave_buffer(row, Place::Nowhere);
         }
         let mut flushes = Vec::new();
         for (id, flush) in &mut state.flushes {
@@ -127,31 +133,54 @@ impl Shared {
 }
 
 /// Sends a request on the faster lane; the first valid answer wins.
-async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, item: BatchItem) {
+async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, id: RequestId) {
+    let (outcome, body) = send(&shared, &*lane, id).await;
+    let valid = outcome.as_ref().is_ok_and(LineAnswer::is_success);
+    {
+        let mut state = shared.lock();
+        state.rescuing = state.rescuing.saturating_sub(1);
+        let Some(row) = state.find(id) else { return };
+        let in_batch =
+            |request: &Request| !request.is_settled() && matches!(request.place(), Place::InFlush(_));
+        if !valid && state.get(row).is_some_and(in_batch) {
+            tracing::warn!(request_id = %id, "the faster lane did not help; the batch may");
+            state.set_rescue(row, Rescue::Failed(outcome, body));
+            return;
+        }
+    }
+    shared.settle(
+        id,
+        Ending {
+            body,
+            ..Ending::of(outcome)
+        },
+    );
+    let mut state = shared.lock();
+    if let Some(row) = state.find(id) {
+        state.set_rescue(row, Rescue::NotYet);
+        state.forget_if_over(row);
+    }
+}
+
+/// Sends a request, and returns its body too.
+async fn send(shared: &Shared, lane: &dyn FasterLane, id: RequestId) -> (Outcome, Bytes) {
+    let body = match shared.body(id).await {
+        Ok(body) => body,
+        Err(error) => return (Err(error.into()), Bytes::new()),
+    };
+    let item = {
+        let state = shared.lock();
+        state.find(id).and_then(|row| state.item(row, body.clone()))
+    };
+    let Some(item) = item else {
+        return (Err(BatchError::Cancelled), body);
+    };
     let sent = AssertUnwindSafe(lane.send(&item)).catch_unwind().await;
     let outcome = sent.unwrap_or_else(|_| {
         let panicked = ApiError::new(ErrorKind::Protocol, Effect::Unknown, "the faster lane panicked");
         Err(BatchError::FasterLane(Arc::new(panicked)))
     });
-    let valid = outcome.as_ref().is_ok_and(super::api::LineAnswer::is_success);
-    {
-        let mut state = shared.lock();
-        state.rescuing = state.rescuing.saturating_sub(1);
-        let Some(entry) = state.entries.get_mut(&item.id) else {
-            return;
-        };
-        if !valid && !entry.settled && matches!(entry.place, Place::InFlush(_)) {
-            tracing::warn!(request_id = %item.id, "the faster lane did not help; the batch may");
-            entry.rescue = Rescue::Failed(outcome);
-            return;
-        }
-    }
-    shared.settle(item.id, outcome, None);
-    let mut state = shared.lock();
-    if let Some(entry) = state.entries.get_mut(&item.id) {
-        entry.rescue = Rescue::NotYet;
-    }
-    state.forget_if_over(item.id);
+    (outcome, body)
 }
 
 /// Notices when the runtime drops the driver, so that whoever waits can start another one.
@@ -165,17 +194,16 @@ impl Alive {
     fn take_over(&self) {
         let mut state = self.shared.lock();
         state.rescuing = 0;
-        let mut lost: Vec<RequestId> = Vec::new();
-        for (id, entry) in &mut state.entries {
-            if matches!(entry.rescue, Rescue::Sending(by) if by != self.generation) {
-                entry.rescue = Rescue::NotYet;
-                lost.push(*id);
-            }
-        }
         let now = Instant::now();
-        for id in lost {
-            state.rescues.insert((now, id));
-            state.forget_if_over(id);
+        for (row, by) in state.rescues_under_way() {
+            if by == self.generation {
+                continue;
+            }
+            state.set_rescue(row, Rescue::NotYet);
+            if let Some(id) = state.get(row).map(Request::id) {
+                state.rescues.insert((now, id));
+            }
+            state.forget_if_over(row);
         }
     }
 
@@ -193,13 +221,13 @@ impl Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        let waiting: Vec<_> = {
+        let waiting = {
             let mut state = self.shared.lock();
             if state.generation != self.generation {
                 return;
             }
             state.driven = false;
-            state.entries.values().map(|entry| entry.slot.clone()).collect()
+            state.slots()
         };
         for slot in waiting {
             slot.wake();

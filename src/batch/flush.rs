@@ -9,12 +9,14 @@ use tokio::time::{Instant, sleep};
 
 use super::api::{ApiError, Effect, NewBatch};
 use super::error::BatchError;
+use super::input::InputFile;
 use super::results::{self, Unanswered};
-use super::shared::Shared;
-use super::state::{Phase, Rescue};
+use super::search;
+use super::shared::{Ending, Shared};
+use super::state::{Phase, Request, Rescue};
 use super::store::{FlushId, Record, StoreError};
-use super::{line, search};
 use crate::clock::{Timestamp, bounded};
+use crate::id::RequestId;
 use crate::wire::{BatchView, LineError};
 
 /// Works on a flush until it is closed, also if the code behind [`BatchApi`](super::BatchApi) panics now and then.
@@ -27,7 +29,9 @@ pub(super) async fn drive(shared: Arc<Shared>, id: FlushId) {
         tracing::error!(flush = %job.id, "a call of the batch API panicked");
         sleep(job.shared.policy.max_poll).await;
     }
-    job.fail(&BatchError::Unreported { batch_id: None });
+    if let Err(error) = job.fail(&BatchError::Unreported { batch_id: None }).await {
+        tracing::error!(%error, flush = %job.id, "the batch store failed; the batch is looked at after a restart");
+    }
 }
 
 async fn work(job: &Job) {
@@ -65,10 +69,9 @@ impl Job {
     async fn upload(&self) -> Result<(), StoreError> {
         let mut backoff = Backoff::new(&self.shared);
         loop {
-            let (file, uploads) = self.build();
+            let (file, without, uploads) = self.build();
             if file.is_empty() {
-                self.shared.close(&self.id);
-                return Ok(());
+                return self.shared.close(&self.id).await;
             }
             let filename: Arc<str> = format!("thrifty-{}-{uploads}.jsonl", self.id).into();
             let flush = self.id.clone();
@@ -76,9 +79,10 @@ impl Job {
                 .commit(Record::UploadIntended {
                     flush,
                     filename: filename.clone(),
+                    without,
                 })
                 .await?;
-            match self.shared.api.upload(&filename, file.into()).await {
+            match self.shared.api.upload(&filename, file).await {
                 Ok(file) => {
                     let (flush, input_file_id) = (self.id.clone(), file.id.into());
                     return self
@@ -86,44 +90,58 @@ impl Job {
                         .commit(Record::Uploaded { flush, input_file_id })
                         .await;
                 }
+                // What broke the upload off may be a line that the store cannot give.
+                Err(error) if error.status.is_none() && self.drop_damaged().await? => {}
                 // A file whose upload was not answered lies there unused, which costs nothing.
                 Err(error) if error.is_retryable() && backoff.insist("upload", &error).await => {}
-                Err(error) => {
-                    self.fail(&BatchError::Api(error));
-                    return Ok(());
-                }
+                Err(error) => return self.fail(&BatchError::Api(error)).await,
             }
         }
     }
 
-    /// Writes the file's bytes, without the lines that no longer need a batch.
-    fn build(&self) -> (Vec<u8>, u32) {
+    /// Gathers the file's lines, without those that no longer need a batch. Nothing is read or copied yet.
+    fn build(&self) -> (InputFile, Vec<RequestId>, u32) {
         let mut state = self.shared.lock();
-        let Some(lines) = state.flushes.get(&self.id).map(|flush| flush.lines.clone()) else {
-            return (Vec::new(), 0);
-        };
-        let (mut file, mut kept) = (Vec::new(), Vec::with_capacity(lines.len()));
-        for id in lines {
-            match state.entries.get(&id) {
-                Some(entry) if !entry.settled && !matches!(entry.rescue, Rescue::Sending(_)) => {
-                    line::write(&mut file, &entry.item, entry.attempts);
-                    kept.push(id);
-                }
-                _ => state.leave_flush(id),
+        let rows = state.lines_of(&self.id);
+        let (mut lines, mut kept, mut without) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
+        kept.reserve(rows.len());
+        for row in rows.into_iter().flatten() {
+            let Some(request) = state.get(row) else { continue };
+            if request.is_settled() || matches!(state.rescue(row), Rescue::Sending(_)) {
+                without.push(request.id());
+            } else {
+                lines.push((request.line, request.attempts()));
+                kept.push(row);
             }
         }
-        let Some(flush) = state.flushes.get_mut(&self.id) else {
-            return (Vec::new(), 0);
+        state.keep_lines(&self.id, kept);
+        let uploads = state.flushes.get(&self.id).map_or(0, |flush| flush.uploads);
+        (InputFile::new(self.shared.store.clone(), lines), without, uploads)
+    }
+
+    /// Settles the requests whose stored line is damaged; false if there is none.
+    async fn drop_damaged(&self) -> Result<bool, StoreError> {
+        let lines: Vec<_> = {
+            let state = self.shared.lock();
+            let rows = state.open_lines(&self.id);
+            let lines = rows.into_iter().filter_map(|row| state.get(row));
+            lines.map(|request| (request.line, request.id())).collect()
         };
-        flush.lines = kept;
-        flush.fenced = false;
-        (file, flush.uploads)
+        let extents = lines.iter().map(|(line, _)| *line).collect();
+        let damaged = self.shared.store.check(extents).await?;
+        for (line, id) in &lines {
+            if damaged.contains(line) {
+                let (file, offset) = (line.file, line.offset);
+                let lost = Err(StoreError::Damaged { file, offset }.into());
+                self.shared.settle(*id, Ending::of(lost));
+            }
+        }
+        Ok(!damaged.is_empty())
     }
 
     async fn create(&self, file_id: Arc<str>) -> Result<(), StoreError> {
         let Some(endpoint) = self.endpoint() else {
-            self.shared.close(&self.id);
-            return Ok(());
+            return self.shared.close(&self.id).await;
         };
         let metadata = vec![(search::FLUSH.to_owned(), self.id.to_string())];
         let new = NewBatch::new(&*file_id, endpoint, metadata);
@@ -149,18 +167,15 @@ impl Job {
                 Err(error)
                     if matches!(error.status, Some(400 | 404 | 409))
                         && backoff.again("create", &error).await => {}
-                Err(error) => {
-                    self.fail(&BatchError::Api(error));
-                    return Ok(());
-                }
+                Err(error) => return self.fail(&BatchError::Api(error)).await,
             }
         }
     }
 
     fn endpoint(&self) -> Option<crate::endpoint::Endpoint> {
         let state = self.shared.lock();
-        let open = state.flushes.get(&self.id)?.open.iter().next()?;
-        state.entries.get(open).map(|entry| entry.item.endpoint.clone())
+        let line = state.open_lines(&self.id).into_iter().next()?;
+        state.endpoint(line)
     }
 
     async fn submitted(&self, batch_id: Arc<str>) -> Result<(), StoreError> {
@@ -170,6 +185,8 @@ impl Job {
 
     /// Finds out whether a batch exists whose creation was not answered, and makes sure that it never will if not.
     async fn find_lost_batch(&self, file_id: Arc<str>, at: Timestamp) -> Result<(), StoreError> {
+        // The fence deletes the file, which must not happen to one that a restart would make a batch of.
+        self.shared.sync().await?;
         match search::find_or_fence(self, &file_id, at).await {
             Ok(Some(batch_id)) => self.submitted(batch_id).await,
             Ok(None) => {
@@ -178,8 +195,7 @@ impl Job {
             }
             Err(error) => {
                 tracing::error!(flush = %self.id, %error, "whether a batch was made cannot be found out");
-                self.fail(&BatchError::Unreported { batch_id: None });
-                Ok(())
+                self.fail(&BatchError::Unreported { batch_id: None }).await
             }
         }
     }
@@ -202,19 +218,16 @@ impl Job {
                         continue;
                     }
                     tracing::error!(%batch_id, %error, "the batch cannot be read any more");
-                    self.fail(&BatchError::Unreported {
-                        batch_id: Some(batch_id),
-                    });
-                    return Ok(());
+                    let batch_id = Some(batch_id);
+                    return self.fail(&BatchError::Unreported { batch_id }).await;
                 }
             };
             missing = 0;
             match batch.status.to_ascii_lowercase().as_str() {
                 "failed" => return self.failed(&batch_id, file_id, &batch).await,
                 "completed" | "expired" | "cancelled" => {
-                    results::collect(self, &batch_id, batch).await;
-                    self.shared.close(&self.id);
-                    return Ok(());
+                    results::collect(self, &batch_id, batch).await?;
+                    return self.shared.close(&self.id).await;
                 }
                 "validating" | "in_progress" | "finalizing" | "cancelling" => {}
                 other if other != strange => {
@@ -255,24 +268,26 @@ impl Job {
         };
         let (lines, fenced) = {
             let state = self.shared.lock();
-            let flush = state.flushes.get(&self.id);
-            flush.map_or_else(Default::default, |flush| (flush.lines.clone(), flush.fenced))
+            let fenced = state.flushes.get(&self.id).is_some_and(|flush| flush.fenced);
+            (state.lines_of(&self.id), fenced)
         };
         let at = |fault: &LineError| {
             let index = usize::try_from(fault.line?.checked_sub(1)?).ok()?;
-            lines.get(index).copied()
+            lines.get(index).copied().flatten()
         };
         let mut found = false;
         for fault in faults {
-            if let Some(id) = at(fault) {
+            let row = at(fault);
+            let id = row.and_then(|row| self.shared.lock().get(row).map(Request::id));
+            if let Some(id) = id {
                 found = true;
-                self.unanswered(id, Some(batch_id), Unanswered::Settled(Err(refused(Some(fault)))));
+                let refused = Unanswered::Settled(Err(refused(Some(fault))));
+                self.unanswered(vec![(id, refused)], Some(batch_id)).await?;
             }
         }
         tracing::warn!(%batch_id, by_line = found, "the server refused a whole batch");
         if !found && !fenced {
-            self.fail(&refused(faults.first()));
-            return Ok(());
+            return self.fail(&refused(faults.first())).await;
         }
         // The rest did not run. After a fence the failure is of our own making, but must not go on forever.
         let next = if found {
@@ -283,16 +298,16 @@ impl Job {
                 last: None,
             }
         };
-        self.all_unanswered(Some(batch_id), &next);
-        self.shared.close(&self.id);
-        Ok(())
+        self.all_unanswered(Some(batch_id), &next).await?;
+        self.shared.close(&self.id).await
     }
 
     /// Gives every line that is still open the same error, and closes the flush.
-    fn fail(&self, error: &BatchError) {
+    async fn fail(&self, error: &BatchError) -> Result<(), StoreError> {
         tracing::error!(flush = %self.id, error = error as &dyn std::error::Error, "a batch is given up");
-        self.all_unanswered(None, &Unanswered::Settled(Err(error.clone())));
-        self.shared.close(&self.id);
+        self.all_unanswered(None, &Unanswered::Settled(Err(error.clone())))
+            .await?;
+        self.shared.close(&self.id).await
     }
 }
 

@@ -18,6 +18,10 @@ use crate::id::RequestId;
 /// Several handles may wait for the same request. Polling one starts the collector's work again if the runtime that it
 /// ran on is gone.
 ///
+/// An outcome that a handle has given out is acknowledged by that, unless the request has a key: then it stays in the
+/// store, and the same key gives it again, until [`acknowledge`](super::BatchCollector::acknowledge) says that it has been
+/// used. Whoever must not lose an answer between its delivery and its use gives a key.
+///
 /// # Cancellation
 /// Dropping a handle cancels nothing: the request goes its way and is booked. See
 /// [`withdraw_on_drop`](Self::withdraw_on_drop).
@@ -57,7 +61,8 @@ impl<T> BatchHandle<T> {
         self.id
     }
 
-    /// Withdraws the request when this handle is the last one to be dropped, if it is still buffered and has no key.
+    /// Withdraws the request when this handle is the last one to be dropped, unless it has a key: if it is still buffered
+    /// it is never sent, else its outcome is booked and forgotten.
     pub fn withdraw_on_drop(mut self) -> Self {
         self.withdraw = true;
         self
@@ -69,6 +74,7 @@ impl<T> Future for BatchHandle<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(outcome) = self.slot.poll(self.seat, cx) {
+            self.shared.delivered(self.id);
             return Poll::Ready(outcome.and_then(self.decode));
         }
         // Without a runtime here somebody else must go on; this handle waits.
@@ -79,8 +85,11 @@ impl<T> Future for BatchHandle<T> {
 
 impl<T> Drop for BatchHandle<T> {
     fn drop(&mut self) {
-        if self.slot.leave(self.seat) == 0 && self.withdraw {
-            self.shared.withdraw(self.id);
+        if self.slot.leave(self.seat) == 0 {
+            if self.withdraw {
+                self.shared.withdraw(self.id);
+            }
+            self.shared.left(self.id);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One line of an input file: what is refused before it is made, and its exact bytes.
 
 use bytes::Bytes;
+use highway::{HighwayHash, HighwayHasher, Key};
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-use super::api::BatchItem;
 use super::error::InvalidRequest;
 use super::policy::{BatchPolicy, MAX_EMBEDDING_INPUTS};
 use crate::endpoint::Endpoint;
@@ -19,6 +19,8 @@ const ENVELOPE: usize = 128;
 pub(super) struct Checked {
     pub(super) model: ModelId,
     pub(super) body: Bytes,
+    /// How many embedding inputs it counts for.
+    pub(super) inputs: u16,
 }
 
 /// Checks a body as the server would, since one line that it refuses fails the whole file.
@@ -46,7 +48,7 @@ pub(super) fn check(
         let limit = MAX_EMBEDDING_INPUTS;
         return Err(InvalidRequest::TooManyInputs { inputs, limit });
     }
-    let (bytes, limit) = (size(body), policy.max_bytes);
+    let (bytes, limit) = (body.len() + ENVELOPE, policy.max_bytes);
     if bytes > limit {
         return Err(InvalidRequest::TooLarge { bytes, limit });
     }
@@ -54,21 +56,14 @@ pub(super) fn check(
     Ok(Checked {
         model,
         body: on_one_line(body),
+        inputs: u16::try_from(inputs).unwrap_or(u16::MAX),
     })
 }
 
-/// Returns an upper bound of the size of a body's line, whatever its id and attempt.
-pub(super) fn size(body: &Bytes) -> usize {
-    body.len() + ENVELOPE
-}
-
-/// Returns how many embedding inputs a checked body counts for.
-pub(super) fn inputs(endpoint: &Endpoint, body: &[u8]) -> usize {
-    if *endpoint == Endpoint::Embeddings {
-        RequestView::read(body).map_or(1, |view| embedding_inputs(endpoint, &view))
-    } else {
-        0
-    }
+/// Returns an upper bound of the size of a line in a file, by its size as the first attempt sends it.
+pub(super) fn bound(stored: u32) -> usize {
+    // A later attempt has more digits.
+    stored as usize + 9
 }
 
 fn embedding_inputs(endpoint: &Endpoint, view: &RequestView<'_>) -> usize {
@@ -122,25 +117,68 @@ fn on_one_line(body: &Bytes) -> Bytes {
     trimmed.iter().map(blank).collect::<Vec<_>>().into()
 }
 
-/// Returns the id that a line carries: the request's and the attempt's, at most 37 ASCII characters.
-pub(super) fn custom_id(id: RequestId, attempt: u32) -> String {
-    format!("{id}-{attempt}")
-}
+/// What stands before the attempt in a line, for an id of 26 characters.
+const ID_END: usize = HEAD.len() + 26;
+const HEAD: &[u8] = b"{\"custom_id\":\"";
+const AFTER_ID: &[u8] = b"\",\"method\":\"POST\",\"url\":\"";
+const AFTER_URL: &[u8] = b"\",\"body\":";
 
 /// Returns the request that a line's id names, whichever attempt it was.
 pub(super) fn request_of(custom_id: &str) -> Option<RequestId> {
     custom_id.split_once('-')?.0.parse().ok()
 }
 
-/// Puts a request's line at the end of a file.
-pub(super) fn write(file: &mut Vec<u8>, item: &BatchItem, attempt: u32) {
-    file.extend_from_slice(b"{\"custom_id\":\"");
-    file.extend_from_slice(custom_id(item.id, attempt).as_bytes());
-    file.extend_from_slice(b"\",\"method\":\"POST\",\"url\":\"");
-    file.extend_from_slice(item.endpoint.as_str().as_bytes());
-    file.extend_from_slice(b"\",\"body\":");
-    file.extend_from_slice(&item.body);
-    file.extend_from_slice(b"}\n");
+/// Makes a request's line, as its first attempt sends it. Its id is the request's and the attempt's, at most 37 ASCII
+/// characters.
+pub(super) fn make(id: RequestId, endpoint: &Endpoint, body: &[u8]) -> Bytes {
+    let mut line = Vec::with_capacity(body.len() + ENVELOPE);
+    line.extend_from_slice(HEAD);
+    line.extend_from_slice(&id.encode());
+    line.extend_from_slice(b"-0");
+    line.extend_from_slice(AFTER_ID);
+    line.extend_from_slice(endpoint.as_str().as_bytes());
+    line.extend_from_slice(AFTER_URL);
+    line.extend_from_slice(body);
+    line.extend_from_slice(b"}\n");
+    line.into()
+}
+
+/// Returns the body in a line that was [made](make).
+pub(super) fn body_of(line: &Bytes, endpoint: &Endpoint) -> Bytes {
+    let start = ID_END + 2 + AFTER_ID.len() + endpoint.as_str().len() + AFTER_URL.len();
+    let end = line.len().saturating_sub(2).max(start);
+    if end > line.len() {
+        return Bytes::new();
+    }
+    line.slice(start..end)
+}
+
+/// Puts a line that was [made](make) at the end of a file, as this attempt sends it.
+pub(super) fn write(file: &mut Vec<u8>, line: &[u8], attempt: u32) {
+    match line.split_at_checked(ID_END) {
+        Some((head, tail)) if attempt > 0 => {
+            file.extend_from_slice(head);
+            file.extend_from_slice(format!("-{attempt}").as_bytes());
+            file.extend_from_slice(tail.get(2..).unwrap_or_default());
+        }
+        _ => file.extend_from_slice(line),
+    }
+}
+
+/// Returns how many bytes [`write`] puts for a line of this size.
+pub(super) fn written(stored: u32, attempt: u32) -> u64 {
+    let digits = attempt.checked_ilog10().unwrap_or(0);
+    u64::from(stored) + u64::from(digits)
+}
+
+/// Hashes a body, to tell whether a request of the same key is the same one.
+pub(super) fn digest(endpoint: &Endpoint, body: &[u8]) -> [u64; 2] {
+    // The key need not be secret: the body lies beside the hash.
+    let mut hasher = HighwayHasher::new(Key([0x7468_7269, 0x6674_7920, 0x6261_7463, 0x6820_6b65]));
+    hasher.append(endpoint.as_str().as_bytes());
+    hasher.append(b"\n");
+    hasher.append(body);
+    hasher.finalize128()
 }
 
 #[cfg(test)]
@@ -149,7 +187,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::attribution::Attribution;
     use crate::clock::Timestamp;
 
     fn checked(body: &str) -> Result<Checked, InvalidRequest> {
@@ -186,8 +223,9 @@ mod tests {
     #[test]
     fn counts_embedding_inputs() {
         let count = |input: Value| {
-            let body = json!({"model": "e", "input": input}).to_string();
-            inputs(&Endpoint::Embeddings, body.as_bytes())
+            let body = Bytes::from(json!({"model": "e", "input": input}).to_string());
+            let checked = check(&Endpoint::Embeddings, &body, &BatchPolicy::default());
+            checked.unwrap().inputs
         };
         assert_eq!(count(json!("one")), 1);
         assert_eq!(count(json!([1, 2, 3])), 1);
@@ -201,26 +239,22 @@ mod tests {
         fn a_line_is_one_line_that_holds_the_same_json(text in ".{0,60}", pretty in any::<bool>(), attempt: u32) {
             let body = json!({"model": "gpt-4o", "messages": [{"content": text}]});
             let json = if pretty { serde_json::to_string_pretty(&body) } else { serde_json::to_string(&body) }.unwrap();
-            let Checked { model, body: kept } = checked(&json).unwrap();
-            let item = BatchItem {
-                id: RequestId::new(Timestamp::from_unix_millis(1)),
-                endpoint: Endpoint::ChatCompletions,
-                model,
-                body: kept,
-                attribution: Attribution::default(),
-                deadline: None,
-                key: None,
-                context: None,
-            };
+            let Checked { body: kept, .. } = checked(&json).unwrap();
+            let id = RequestId::new(Timestamp::from_unix_millis(1));
+            let made = make(id, &Endpoint::ChatCompletions, &kept);
+            prop_assert_eq!(&body_of(&made, &Endpoint::ChatCompletions), &kept);
             let mut file = Vec::new();
-            write(&mut file, &item, attempt);
-            prop_assert!(file.len() <= size(&item.body));
+            write(&mut file, &made, attempt);
+            let stored = u32::try_from(made.len()).unwrap();
+            prop_assert_eq!(file.len() as u64, written(stored, attempt));
+            prop_assert!(file.len() <= bound(stored) && bound(stored) <= kept.len() + ENVELOPE);
             prop_assert_eq!(memchr::memchr_iter(b'\n', &file).count(), 1);
             let line: Value = serde_json::from_slice(&file).unwrap();
             prop_assert_eq!(&line["body"], &body);
             let custom_id = line["custom_id"].as_str().unwrap();
             prop_assert!(custom_id.len() <= 64);
-            prop_assert_eq!(request_of(custom_id), Some(item.id));
+            prop_assert_eq!(custom_id, format!("{id}-{attempt}"));
+            prop_assert_eq!(request_of(custom_id), Some(id));
         }
     }
 }

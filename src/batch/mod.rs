@@ -27,19 +27,29 @@
 //! }
 //! ```
 
+mod admission;
 mod api;
 mod collector;
 mod driver;
 mod error;
 mod flush;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/journal_format.md")]
+pub mod format {}
 mod handle;
+mod input;
 mod line;
+mod many;
+mod outcomes;
 mod policy;
 mod results;
 mod search;
 mod shared;
 mod state;
 mod store;
+
+#[cfg(test)]
+mod power_tests;
 
 pub use api::{
     ApiError, BatchApi, BatchGate, BatchItem, BatchObserver, BatchableRequest, Effect, FasterLane,
@@ -48,6 +58,12 @@ pub use api::{
 pub use collector::{BatchCollector, BatchCollectorBuilder, Cancelled, Enqueue};
 pub use error::{BatchError, InvalidRequest};
 pub use handle::BatchHandle;
+pub use input::InputFile;
+pub use outcomes::{Delivery, Outcomes};
 pub use policy::BatchPolicy;
 pub use state::Progress;
-pub use store::{BatchStore, Durability, FlushId, InMemoryStore, Position, Record, StoreError};
+pub use store::{
+    BatchStore, Content, Durability, Extent, Failure, FileStore, FileStoreBuilder, FlushId, InMemoryStore,
+    Position, Record, RecoveryReport, RequestKey, StoreError, StoredAnswer, StoredFault, StoredRequest,
+    Verdict,
+};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
@@ -10,11 +11,18 @@ use super::api::{ApiError, LineAnswer, Outcome};
 use super::error::BatchError;
 use super::flush::Job;
 use super::line;
-use super::state::{Place, Rescue};
+use super::shared::{Ending, Shared, Then};
+use super::state::{Flush, Rescue, Row, State};
+use super::store::{Record, StoreError};
 use crate::clock::bounded;
 use crate::id::RequestId;
 use crate::lane::Lane;
 use crate::wire::{BatchLine, BatchView, LineOutcome};
+
+/// How many answers are stored at once.
+const AT_ONCE: usize = 256;
+/// How many bytes of answers are stored before they are synced: a store keeps them in memory until they are safe.
+const UNSAFE: usize = 2 << 20;
 
 /// What follows for a request whose batch did not answer it.
 #[derive(Debug, Clone)]
@@ -31,7 +39,10 @@ pub(super) enum Unanswered {
 }
 
 /// Reads both files until every line is known, or the time is over.
-pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView) {
+///
+/// # Errors
+/// If the store has no room for what the lines say; then they can be read again.
+pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView) -> Result<(), StoreError> {
     let policy = &job.shared.policy;
     let end = Instant::now() + bounded(policy.patience);
     // How long lines may be missing counts from the first time that both files were read to their end.
@@ -41,6 +52,8 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
         let mut pass = Pass {
             job,
             batch_id,
+            answers: Vec::new(),
+            unsafe_bytes: 0,
             not_run: HashMap::new(),
             strangers: 0,
         };
@@ -49,32 +62,35 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
             .into_iter()
             .flatten()
         {
-            if let Err(error) = pass.read(file_id).await {
-                tracing::warn!(%batch_id, %error, "a file of a finished batch cannot be read yet");
-                all_read &= error.status == Some(404);
+            match pass.read(file_id).await {
+                Ok(()) => {}
+                Err(Unread::Store(error)) => return Err(error),
+                Err(Unread::Api(error)) => {
+                    tracing::warn!(%batch_id, %error, "a file of a finished batch cannot be read yet");
+                    all_read &= error.status == Some(404);
+                }
             }
         }
-        pass.finish();
+        pass.finish().await?;
         let left = job.open();
         if left == 0 {
-            return;
+            return Ok(());
         }
         if ran_nothing(&batch) {
             let code = Some(format!("batch_{}", batch.status.to_ascii_lowercase()).into());
-            job.all_unanswered(Some(batch_id), &Unanswered::NotRun { code, last: None });
-            return;
+            let next = Unanswered::NotRun { code, last: None };
+            return job.all_unanswered(Some(batch_id), &next).await;
         }
         if all_read {
             until.get_or_insert_with(|| Instant::now() + bounded(policy.report_wait));
         }
         if Instant::now() >= until.unwrap_or(end).min(end) {
             tracing::error!(%batch_id, lines = left, "lines that a finished batch did not report");
-            let batch_id = batch_id.clone();
             let unreported = BatchError::Unreported {
                 batch_id: Some(batch_id.clone()),
             };
-            job.all_unanswered(Some(&batch_id), &Unanswered::Settled(Err(unreported)));
-            return;
+            let next = Unanswered::Settled(Err(unreported));
+            return job.all_unanswered(Some(batch_id), &next).await;
         }
         sleep(wait).await;
         wait = (wait * 2).min(policy.max_poll);
@@ -82,6 +98,12 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
             batch = newer;
         }
     }
+}
+
+/// Why a file of results was not read to its end.
+enum Unread {
+    Api(ApiError),
+    Store(StoreError),
 }
 
 /// Whether the server says that it stopped before the first line.
@@ -99,16 +121,26 @@ fn ran_nothing(batch: &BatchView) -> bool {
 struct Pass<'a> {
     job: &'a Job,
     batch_id: &'a Arc<str>,
+    /// Read, and not stored yet.
+    answers: Vec<(RequestId, LineAnswer)>,
+    unsafe_bytes: usize,
     not_run: HashMap<RequestId, (Option<Arc<str>>, Option<LineAnswer>)>,
     strangers: u64,
 }
 
 impl Pass<'_> {
-    async fn read(&mut self, file_id: &str) -> Result<(), ApiError> {
-        let mut content = self.job.shared.api.download(file_id).await?;
+    async fn read(&mut self, file_id: &str) -> Result<(), Unread> {
+        let content = self.job.shared.api.download(file_id).await;
+        let mut content = content.map_err(Unread::Api)?;
         let mut rest: Vec<u8> = Vec::new();
         while let Some(piece) = content.next().await {
-            let piece = piece?;
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    self.store().await?;
+                    return Err(Unread::Api(error));
+                }
+            };
             let mut lines = piece.split(|byte| *byte == b'\n');
             // What stands before the first break ends the line begun in earlier pieces.
             rest.extend_from_slice(lines.next().unwrap_or_default());
@@ -116,10 +148,26 @@ impl Pass<'_> {
                 self.line(&rest);
                 rest.clear();
                 rest.extend_from_slice(begun);
+                if self.answers.len() >= AT_ONCE {
+                    self.store().await?;
+                }
             }
         }
         self.line(&rest);
-        Ok(())
+        self.store().await
+    }
+
+    async fn store(&mut self) -> Result<(), Unread> {
+        let answers = std::mem::take(&mut self.answers);
+        self.unsafe_bytes += answers.iter().map(|(_, answer)| answer.body.len()).sum::<usize>();
+        if self.unsafe_bytes > UNSAFE {
+            self.unsafe_bytes = 0;
+            self.job.shared.sync().await.map_err(Unread::Store)?;
+        }
+        self.job
+            .answered(self.batch_id, answers)
+            .await
+            .map_err(Unread::Store)
     }
 
     fn line(&mut self, bytes: &[u8]) {
@@ -158,111 +206,175 @@ impl Pass<'_> {
                     408 | 409 | 429 | 500.. => {
                         self.not_run.entry(id).or_insert((None, Some(answer)));
                     }
-                    _ => self.job.answered(id, self.batch_id, answer),
+                    _ => self.answers.push((id, answer)),
                 }
             }
         }
     }
 
-    fn finish(self) {
+    async fn finish(self) -> Result<(), StoreError> {
         if self.strangers > 0 {
             let lines = self.strangers;
             tracing::warn!(batch_id = %self.batch_id, lines, "lines that are no answer to a request of ours");
         }
-        for (id, (code, last)) in self.not_run {
-            self.job
-                .unanswered(id, Some(self.batch_id), Unanswered::NotRun { code, last });
-        }
+        let lines = self.not_run.into_iter();
+        let lines = lines.map(|(id, (code, last))| (id, Unanswered::NotRun { code, last }));
+        self.job.unanswered(lines.collect(), Some(self.batch_id)).await
     }
+}
+
+/// What was decided of one line.
+enum Decided<'a> {
+    Ends(Ending<'a>),
+    /// By what the faster lane has said before.
+    EndsAsParked(Ending<'a>),
+    Requeued {
+        attempts: u32,
+    },
+    Released,
 }
 
 impl Job {
     fn open(&self) -> usize {
         let state = self.shared.lock();
-        state.flushes.get(&self.id).map_or(0, |flush| flush.open.len())
+        state.flushes.get(&self.id).map_or(0, Flush::open)
     }
 
-    /// Delivers a line's answer; a second line of the same request changes nothing.
-    fn answered(&self, id: RequestId, batch_id: &Arc<str>, answer: LineAnswer) {
-        let ours = self.take(id);
-        if ours {
-            self.shared.settle(id, Ok(answer), Some(batch_id));
-            self.shared.lock().release(id);
-        }
+    /// Stores and delivers lines' answers; a second line of the same request changes nothing.
+    async fn answered(
+        &self,
+        batch_id: &Arc<str>,
+        answers: Vec<(RequestId, LineAnswer)>,
+    ) -> Result<(), StoreError> {
+        let answered = answers
+            .into_iter()
+            .map(|(id, answer)| (id, Unanswered::Settled(Ok(answer))));
+        self.unanswered(answered.collect(), Some(batch_id)).await
     }
 
-    /// Takes a line off the list of those that are open; its request stays known until it is released.
-    fn take(&self, id: RequestId) -> bool {
-        let mut state = self.shared.lock();
-        state
-            .flushes
-            .get_mut(&self.id)
-            .is_some_and(|flush| flush.open.remove(&id))
-    }
-
-    pub(super) fn all_unanswered(&self, batch_id: Option<&Arc<str>>, next: &Unanswered) {
+    pub(super) async fn all_unanswered(
+        &self,
+        batch_id: Option<&Arc<str>>,
+        next: &Unanswered,
+    ) -> Result<(), StoreError> {
         let open: Vec<_> = {
             let state = self.shared.lock();
-            let flush = state.flushes.get(&self.id);
-            flush
-                .into_iter()
-                .flat_map(|flush| flush.open.iter().copied())
+            let rows = state.open_lines(&self.id).into_iter();
+            rows.filter_map(|row| Some((state.get(row)?.id(), next.clone())))
                 .collect()
         };
-        for id in open {
-            self.unanswered(id, batch_id, next.clone());
-        }
+        self.unanswered(open, batch_id).await
     }
 
-    /// Decides what follows for a line that this batch did not answer.
-    pub(super) fn unanswered(&self, id: RequestId, batch_id: Option<&Arc<str>>, next: Unanswered) {
-        if !self.take(id) {
-            return;
+    /// Decides what follows for lines of this batch, stores all of it at once, and tells of it.
+    ///
+    /// # Errors
+    /// If the store has no room; then nothing has happened.
+    pub(super) async fn unanswered(
+        &self,
+        lines: Vec<(RequestId, Unanswered)>,
+        batch_id: Option<&Arc<str>>,
+    ) -> Result<(), StoreError> {
+        let mut bodies = self.shared.bodies_to_tell(lines.iter().map(|(id, _)| *id)).await;
+        let mut ended = Vec::with_capacity(lines.len());
+        {
+            let mut state = self.shared.lock();
+            let (mut records, mut taken) = (Vec::new(), Vec::with_capacity(lines.len()));
+            for (id, next) in lines {
+                let Some(row) = state.find(id) else { continue };
+                if !state.take(&self.id, row) {
+                    continue;
+                }
+                let body = bodies.remove(&id).unwrap_or_default();
+                let rescue = state.rescue(row);
+                let decided = self.decide(&state, row, next, &rescue, (batch_id, body));
+                match &decided {
+                    Decided::Ends(ending) | Decided::EndsAsParked(ending) => {
+                        records.extend(Shared::records(&state, row, ending));
+                    }
+                    Decided::Requeued { attempts } => records.push(Record::Requeued {
+                        id,
+                        attempts: *attempts,
+                    }),
+                    Decided::Released => records.push(Record::Released { id }),
+                }
+                taken.push((row, decided));
+            }
+            if let Err(error) = self.shared.write(&mut state, &mut records) {
+                for (row, _) in taken {
+                    state.put_back(&self.id, row);
+                }
+                return Err(error);
+            }
+            for (row, decided) in taken {
+                let ending = match decided {
+                    Decided::Ends(ending) => ending,
+                    Decided::EndsAsParked(ending) => {
+                        state.set_rescue(row, Rescue::NotYet);
+                        ending
+                    }
+                    Decided::Requeued { .. } | Decided::Released => continue,
+                };
+                ended.extend(Shared::end(&mut state, row, ending));
+            }
+            for record in &records {
+                state.apply(record);
+            }
         }
-        let mut state = self.shared.lock();
-        let Some(entry) = state.entries.get_mut(&id) else {
-            return;
+        for ended in ended {
+            self.shared.tell_and_resolve(ended);
+        }
+        self.shared.publish(&self.shared.lock());
+        Ok(())
+    }
+
+    fn decide<'a>(
+        &self,
+        state: &State,
+        row: Row,
+        next: Unanswered,
+        rescue: &Rescue,
+        (batch_id, body): (Option<&'a Arc<str>>, Bytes),
+    ) -> Decided<'a> {
+        let (settled, attempts) = state
+            .get(row)
+            .map_or((true, 0), |request| (request.is_settled(), request.attempts()));
+        let batch_id = batch_id.map(|id| &**id);
+        let ends = |outcome| {
+            Decided::Ends(Ending {
+                outcome,
+                batch_id,
+                body,
+                then: Then::Release,
+            })
         };
-        let attempts = entry.attempts + 1;
-        let outcome = match (&entry.rescue, next) {
+        match (rescue, next) {
+            // Its line answers, whatever another lane has said or will say.
+            (_, Unanswered::Settled(Ok(answer))) => ends(Ok(answer)),
             // Its caller has another outcome; this batch may have billed it all the same.
-            (_, Unanswered::Settled(Err(error @ BatchError::Unreported { .. }))) if entry.settled => {
-                Some(Err(error))
+            (_, Unanswered::Settled(Err(error @ BatchError::Unreported { .. }))) if settled => {
+                ends(Err(error))
             }
-            _ if entry.settled => None,
             // Its answer is on its way.
-            (Rescue::Sending(_), _) => None,
-            (Rescue::Failed(outcome), _) => {
-                let outcome = outcome.clone();
-                entry.rescue = Rescue::NotYet;
-                Some(outcome)
+            (Rescue::Sending(_), _) => Decided::Released,
+            _ if settled => Decided::Released,
+            (Rescue::Failed(outcome, body), _) => Decided::EndsAsParked(Ending {
+                outcome: outcome.clone(),
+                batch_id,
+                body: body.clone(),
+                then: Then::Release,
+            }),
+            (Rescue::NotYet, Unanswered::Settled(outcome)) => ends(outcome),
+            (Rescue::NotYet, Unanswered::Free) => Decided::Requeued { attempts },
+            (Rescue::NotYet, Unanswered::NotRun { .. }) if attempts + 1 < self.shared.policy.max_attempts => {
+                Decided::Requeued {
+                    attempts: attempts + 1,
+                }
             }
-            (Rescue::NotYet, Unanswered::Settled(outcome)) => Some(outcome),
-            (Rescue::NotYet, Unanswered::Free) => {
-                let attempts = entry.attempts;
-                return self.shared.requeue(&mut state, id, attempts);
-            }
-            (Rescue::NotYet, Unanswered::NotRun { .. }) if attempts < self.shared.policy.max_attempts => {
-                return self.shared.requeue(&mut state, id, attempts);
-            }
-            (Rescue::NotYet, Unanswered::NotRun { code, last }) => {
-                Some(last.ok_or(BatchError::NotRun { attempts, code }))
-            }
-        };
-        drop(state);
-        if let Some(outcome) = outcome {
-            self.shared.settle(id, outcome, batch_id.map(|id| &**id));
+            (Rescue::NotYet, Unanswered::NotRun { code, last }) => ends(last.ok_or(BatchError::NotRun {
+                attempts: attempts + 1,
+                code,
+            })),
         }
-        self.shared.lock().release(id);
-    }
-}
-
-impl super::state::State {
-    /// Lets go of a request that is in no batch any more.
-    fn release(&mut self, id: RequestId) {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.place = Place::Nowhere;
-        }
-        self.forget_if_over(id);
     }
 }

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OnceCell, watch};
 use tokio::time::Instant;
@@ -13,8 +14,8 @@ use super::driver;
 use super::error::BatchError;
 use super::handle::Slot;
 use super::policy::BatchPolicy;
-use super::state::{Entry, Place, Progress, Rescue, State};
-use super::store::{BatchStore, FlushId, Position, Record, StoreError};
+use super::state::{Place, Progress, Request, Rescue, Row, State};
+use super::store::{BatchStore, Content, FlushId, Position, Record, RecoveryReport, StoreError, Verdict};
 use crate::clock::{Clock, bounded};
 use crate::id::RequestId;
 
@@ -28,10 +29,41 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Notify,
     pub(super) gate: Option<Arc<dyn BatchGate>>,
+    /// Told when there is another outcome.
+    pub(super) settled: Notify,
     pub(super) observer: Option<Arc<dyn BatchObserver>>,
     pub(super) state: Mutex<State>,
     pub(super) progress: watch::Sender<Progress>,
-    pub(super) loaded: OnceCell<()>,
+    pub(super) loaded: OnceCell<RecoveryReport>,
+}
+
+/// An outcome on its way to those who wait.
+pub(super) struct Ending<'a> {
+    pub(super) outcome: Outcome,
+    /// The batch that the request was in.
+    pub(super) batch_id: Option<&'a str>,
+    /// The request's body, for an observer who is not given its context.
+    pub(super) body: Bytes,
+    /// What stands after it: its batch has said all of the request.
+    pub(super) then: Then,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Another outcome may come from the batch that it is in.
+    Stay,
+    Release,
+}
+
+/// What is told and handed out once the lock is free.
+pub(super) struct Ended<'a> {
+    ending: Ending<'a>,
+    item: BatchItem,
+    slot: Option<Arc<Slot>>,
+    attempts: u32,
+    superseded: bool,
+    parked: Option<(Outcome, Bytes)>,
+    pub(super) place: Place,
 }
 
 impl Shared {
@@ -56,70 +88,45 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes up what the store holds, once.
-    pub(super) async fn load(&self) -> Result<(), StoreError> {
-        let load = || async {
-            let records = self.store.load().await?;
-            let mut state = self.lock();
-            for record in &records {
-                state.apply(record);
-                if let Record::Enqueued(item) = record {
-                    self.plan_rescue(&mut state, item);
-                }
-            }
-            self.publish(&state);
-            Ok(())
+    pub(super) fn plan_rescue(&self, state: &mut State, row: Row) {
+        let Some(deadline) = state.deadline(row) else {
+            return;
         };
-        self.loaded.get_or_try_init(load).await.copied()
-    }
-
-    pub(super) fn admit(&self, item: BatchItem) -> Result<(RequestId, Arc<Slot>, Position), BatchError> {
-        let mut state = self.lock();
-        if state.shut {
-            return Err(BatchError::ShutDown);
-        }
-        let known = item.key.as_ref().and_then(|key| state.keys.get(key));
-        if let Some(entry) = known.and_then(|id| state.entries.get(id)) {
-            let old = &entry.item;
-            if (&old.endpoint, &old.body) != (&item.endpoint, &item.body) {
-                let key = item.key.unwrap_or_default();
-                return Err(BatchError::Conflict { key });
-            }
-            let (id, slot) = (old.id, entry.slot.clone());
-            // Nothing new is written; what is waited for is the first one's record.
-            return Ok((id, slot, self.store.append(Vec::new())?));
-        }
-        let id = item.id;
-        let position = self.append(&mut state, &[Record::Enqueued(item.clone())])?;
-        self.plan_rescue(&mut state, &item);
-        let slot = state
-            .entries
-            .get(&id)
-            .map(|entry| entry.slot.clone())
-            .unwrap_or_default();
-        Ok((id, slot, position))
-    }
-
-    pub(super) fn plan_rescue(&self, state: &mut State, item: &BatchItem) {
-        if let Some(deadline) = item.deadline {
-            let left = deadline
-                .saturating_since(self.clock.now())
-                .saturating_sub(self.policy.slack);
-            state.rescues.insert((Instant::now() + bounded(left), item.id));
-        }
+        let Some(id) = state.get(row).map(Request::id) else {
+            return;
+        };
+        let left = deadline
+            .saturating_since(self.clock.now())
+            .saturating_sub(self.policy.slack);
+        state.rescues.insert((Instant::now() + bounded(left), id));
     }
 
     /// Writes records and lets them take effect, both under the lock, so that their order is the same.
-    fn append(&self, state: &mut State, records: &[Record]) -> Result<Position, StoreError> {
-        let position = self.store.append(records.to_vec())?;
-        for record in records {
+    pub(super) fn append(&self, state: &mut State, records: &mut [Record]) -> Result<Position, StoreError> {
+        let position = self.write(state, records)?;
+        for record in &*records {
             state.apply(record);
         }
         self.publish(state);
         Ok(position)
     }
 
-    fn publish(&self, state: &State) {
+    /// Writes records, after those that the store had no room for.
+    pub(super) fn write(&self, state: &mut State, records: &mut [Record]) -> Result<Position, StoreError> {
+        if !state.unwritten.is_empty() {
+            let mut older = std::mem::take(&mut state.unwritten);
+            if let Err(error) = self.store.append(&mut older) {
+                state.unwritten = older;
+                return Err(error);
+            }
+            for record in &older {
+                state.stored(record);
+            }
+        }
+        self.store.append(records)
+    }
+
+    pub(super) fn publish(&self, state: &State) {
         let new = state.progress();
         self.progress
             .send_if_modified(|old| std::mem::replace(old, new) != new);
@@ -127,82 +134,154 @@ impl Shared {
 
     /// Writes a record and waits until it is durable.
     pub(super) async fn commit(&self, record: Record) -> Result<(), StoreError> {
-        let position = self.append(&mut self.lock(), &[record])?;
+        let position = self.append(&mut self.lock(), &mut [record])?;
         self.store.sync(position).await
     }
 
-    /// Writes a record whose loss in a crash only repeats work. It takes effect even if the store fails.
-    fn note(&self, state: &mut State, record: &Record) {
-        self.write(state, record);
+    /// Waits until all that was written is durable.
+    pub(super) async fn sync(&self) -> Result<(), StoreError> {
+        let position = self.write(&mut self.lock(), &mut [])?;
+        self.store.sync(position).await
+    }
+
+    /// Writes records that take effect even if the store has no room for them; then they are written later.
+    fn note(&self, state: &mut State, mut records: Vec<Record>) {
+        if let Err(error) = self.write(state, &mut records) {
+            tracing::error!(%error, "the batch store failed; what happened is stored later");
+            state.unwritten.extend(records.iter().cloned());
+        }
+        for record in &records {
+            state.apply(record);
+        }
         self.publish(state);
     }
 
-    fn write(&self, state: &mut State, record: &Record) {
-        if let Err(error) = self.store.append(vec![record.clone()]) {
-            tracing::error!(%error, "the batch store failed; a restart may repeat work");
-        }
-        state.apply(record);
+    /// Writes the journal anew. Nothing is enqueued meanwhile.
+    pub(super) fn snapshot(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        self.write(&mut state, &mut [])?;
+        self.store.replace(&mut state.snapshot())
     }
 
     /// Makes one file of what is due; `max_age` zero means everything.
     pub(super) fn seal(&self, state: &mut State, max_age: Duration) -> Result<bool, StoreError> {
-        let Some(lines) = state.due_lines(&self.policy, max_age, Instant::now()) else {
+        let Some(rows) = state.due_lines(&self.policy, max_age, Instant::now()) else {
             return Ok(false);
         };
         let flush = FlushId::new(RequestId::new(self.clock.now()).to_string());
-        self.append(state, &[Record::Sealed { flush, lines }])?;
+        let ids = rows.iter().filter_map(|row| state.get(*row).map(Request::id));
+        let lines: Vec<_> = ids.collect();
+        let sealed = Record::Sealed {
+            flush: flush.clone(),
+            lines,
+        };
+        self.write(state, &mut [sealed])?;
+        state.sealed(&flush, rows);
+        self.publish(state);
         Ok(true)
     }
 
-    pub(super) fn close(&self, flush: &FlushId) {
-        self.note(&mut self.lock(), &Record::Closed { flush: flush.clone() });
-    }
-
-    pub(super) fn requeue(&self, state: &mut State, id: RequestId, attempts: u32) {
-        self.note(state, &Record::Requeued { id, attempts });
+    /// Closes a flush, once all that its batch said is durable: then the server need not be asked again.
+    pub(super) async fn close(&self, flush: &FlushId) -> Result<(), StoreError> {
+        self.sync().await?;
+        self.append(&mut self.lock(), &mut [Record::Closed { flush: flush.clone() }])?;
+        self.wake.notify_one();
+        Ok(())
     }
 
     /// Gives a request its outcome: tells the observer, then whoever waits. The first one wins.
-    pub(super) fn settle(&self, id: RequestId, outcome: Outcome, batch_id: Option<&str>) {
-        self.settle_if(id, outcome, batch_id, |_| true);
+    pub(super) fn settle(&self, id: RequestId, ending: Ending<'_>) {
+        self.settle_if(id, ending, |_| true);
     }
 
     /// Does so if the request is as it should be; returns where it was then.
     pub(super) fn settle_if(
         &self,
         id: RequestId,
-        outcome: Outcome,
-        batch_id: Option<&str>,
-        wanted: impl FnOnce(&Entry) -> bool,
+        ending: Ending<'_>,
+        wanted: impl FnOnce(&Request) -> bool,
     ) -> Option<Place> {
-        let (item, slot, attempts, superseded, place, parked) = {
+        let ended = {
             let mut state = self.lock();
-            let entry = state.entries.get_mut(&id).filter(|entry| wanted(entry))?;
-            // What the faster lane has lost may be billed, though the batch has answered now.
-            let parked = match std::mem::replace(&mut entry.rescue, Rescue::NotYet) {
-                Rescue::Failed(parked) => Some(parked),
-                other => {
-                    entry.rescue = other;
-                    None
-                }
-            };
-            let told = (
-                entry.item.clone(),
-                entry.slot.clone(),
-                entry.attempts,
-                entry.settled,
-                entry.place.clone(),
-                parked,
-            );
-            if !entry.settled {
-                let outcome = outcome.clone();
-                self.write(&mut state, &Record::Settled { id, outcome });
-            }
-            told
+            let row = state.find(id)?;
+            state.get(row).filter(|request| wanted(request))?;
+            let records = Self::records(&state, row, &ending);
+            let ended = Self::end(&mut state, row, ending)?;
+            self.note(&mut state, records);
+            ended
         };
-        let orphaned = !slot.is_awaited();
+        let place = ended.place;
+        self.tell_and_resolve(ended);
+        Some(place)
+    }
+
+    /// Returns what is stored of an outcome.
+    pub(super) fn records(state: &State, row: Row, ending: &Ending<'_>) -> Vec<Record> {
+        let Some(request) = state.get(row) else {
+            return Vec::new();
+        };
+        let (id, mut records) = (request.id(), Vec::with_capacity(3));
+        let verdict = Verdict::of(&ending.outcome);
+        let forgotten = verdict.is_cancelled() || state.is_unwanted(row);
+        if !request.is_settled() {
+            let verdict = if forgotten {
+                Verdict::of(&Err(BatchError::Cancelled))
+            } else {
+                verdict
+            };
+            records.push(Record::Settled { id, verdict });
+        }
+        if ending.then == Then::Release {
+            records.push(Record::Released { id });
+        }
+        if !request.is_settled() && forgotten {
+            let line = Content::Stored(request.line);
+            records.push(Record::Acknowledged {
+                id,
+                line,
+                answer: None,
+            });
+        }
+        records
+    }
+
+    /// Gathers what is to be told of an outcome, before its records take effect.
+    pub(super) fn end<'a>(state: &mut State, row: Row, ending: Ending<'a>) -> Option<Ended<'a>> {
+        let item = state.item(row, ending.body.clone())?;
+        // What the faster lane has lost may be billed, though the batch has answered now.
+        let parked = match state.rescue(row) {
+            Rescue::Failed(parked, body) => {
+                state.set_rescue(row, Rescue::NotYet);
+                Some((parked, body))
+            }
+            _ => None,
+        };
+        let request = state.get(row)?;
+        Some(Ended {
+            ending,
+            item,
+            slot: state.slot_if_any(row),
+            attempts: request.attempts(),
+            superseded: request.is_settled(),
+            parked,
+            place: request.place(),
+        })
+    }
+
+    pub(super) fn tell_and_resolve(&self, ended: Ended<'_>) {
+        let Ended {
+            ending,
+            item,
+            slot,
+            attempts,
+            superseded,
+            parked,
+            ..
+        } = ended;
+        let (outcome, batch_id) = (ending.outcome, ending.batch_id);
+        let orphaned = !slot.as_ref().is_some_and(|slot| slot.is_awaited());
         if superseded || (orphaned && !matches!(outcome, Err(BatchError::Cancelled))) {
-            tracing::debug!(request_id = %id, batch_id, superseded, orphaned, "an outcome that nobody waits for");
+            tracing::debug!(request_id = %item.id, batch_id, superseded, orphaned, "an outcome that nobody waits for");
         }
         let settled = Settled {
             item: &item,
@@ -213,21 +292,28 @@ impl Shared {
             superseded,
         };
         self.tell(&settled);
-        if let Some(parked) = &parked {
+        if let Some((parked, body)) = parked {
+            let item = BatchItem { body, ..item.clone() };
             self.tell(&Settled {
-                outcome: parked,
+                item: &item,
+                outcome: &parked,
                 batch_id: None,
                 superseded: true,
                 ..settled
             });
         }
-        if !superseded {
+        if !superseded && let Some(slot) = slot {
             slot.resolve(outcome);
         }
         // Nobody learns that nothing is pending before it is booked.
-        self.publish(&self.lock());
+        let mut state = self.lock();
+        if !superseded {
+            state.deliver(item.id);
+        }
+        self.publish(&state);
+        drop(state);
+        self.settled.notify_waiters();
         self.wake.notify_one();
-        Some(place)
     }
 
     fn tell(&self, settled: &Settled<'_>) {
@@ -237,10 +323,73 @@ impl Shared {
         }
     }
 
-    /// Takes back a request that nobody waits for, if it was not sent.
+    /// Notes that nobody needs the outcome of a request any more; false if none is kept.
+    pub(super) fn acknowledge(&self, id: RequestId) -> bool {
+        let mut state = self.lock();
+        let Some(row) = state.find(id) else { return false };
+        let Some(verdict) = state.verdict(row) else {
+            return false;
+        };
+        let answer = verdict.body().and_then(Content::extent).map(Content::Stored);
+        let Some(line) = state.get(row).map(|request| request.line) else {
+            return false;
+        };
+        let line = Content::Stored(line);
+        self.note(&mut state, vec![Record::Acknowledged { id, line, answer }]);
+        true
+    }
+
+    /// Notes that a handle gave out the outcome of a request.
+    pub(super) fn delivered(&self, id: RequestId) {
+        let keyed = {
+            let state = self.lock();
+            state.find(id).is_none_or(|row| state.has_key(row))
+        };
+        if !keyed {
+            self.acknowledge(id);
+        }
+    }
+
+    /// Notes that the last handle of a request is gone.
+    pub(super) fn left(&self, id: RequestId) {
+        let mut state = self.lock();
+        if let Some(row) = state.find(id) {
+            state.leave_if_unattended(row);
+            if state.verdict(row).is_some() {
+                state.deliver(id);
+                self.settled.notify_waiters();
+            }
+        }
+    }
+
+    /// Takes back a request that nobody waits for, if it was not sent; else its outcome is forgotten once it is there.
     pub(super) fn withdraw(&self, id: RequestId) {
-        let unsent =
-            |entry: &Entry| !entry.settled && entry.place == Place::Buffered && entry.item.key.is_none();
-        self.settle_if(id, Err(BatchError::Cancelled), None, unsent);
+        {
+            let mut state = self.lock();
+            let Some(row) = state.find(id) else { return };
+            if state.has_key(row) {
+                return;
+            }
+            state.set_unwanted(row);
+        }
+        let unsent = |request: &Request| !request.is_settled() && request.place() == Place::Buffered;
+        if self
+            .settle_if(id, Ending::of(Err(BatchError::Cancelled)), unsent)
+            .is_none()
+        {
+            self.acknowledge(id);
+        }
+    }
+}
+
+impl Ending<'_> {
+    /// An outcome that came from no batch.
+    pub(super) fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            batch_id: None,
+            body: Bytes::new(),
+            then: Then::Stay,
+        }
     }
 }

@@ -9,9 +9,9 @@ use async_openai::config::Config;
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use async_trait::async_trait;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::stream::BoxStream;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use super::failure::{AttemptError, describe, is_transient, may_have_had_effect};
 use super::requests::Requests;
 use super::retry::{Expected, Reply, Sender, Step, retry_after};
-use crate::batch::{ApiError, BatchApi, Effect, NewBatch};
+use crate::batch::{ApiError, BatchApi, Effect, InputFile, NewBatch};
 use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
 use crate::wire::{BatchView, ErrorView, FileView, Page};
@@ -156,13 +156,11 @@ impl ServerBatches {
 
 #[async_trait]
 impl BatchApi for ServerBatches {
-    async fn upload(&self, filename: &str, jsonl: Bytes) -> Result<FileView, ApiError> {
-        let (content_type, body) = form(filename, &jsonl)?;
-        self.json(
-            self.requests
-                .factory(Method::POST, "/files", &[], Some((content_type, body))),
-        )
-        .await
+    async fn upload(&self, filename: &str, jsonl: InputFile) -> Result<FileView, ApiError> {
+        let (content_type, form) = form(filename, jsonl)?;
+        let body = move || form.body();
+        self.json(self.requests.upload("/files", content_type, body))
+            .await
     }
 
     async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {
@@ -252,26 +250,42 @@ fn segment(id: &str) -> Result<&str, ApiError> {
     ))
 }
 
-/// A multipart form (RFC 7578) with the purpose and the file. It is one piece in memory, so that an attempt can repeat it
-/// and the server is told its length.
-fn form(filename: &str, jsonl: &[u8]) -> Result<(HeaderValue, Bytes), ApiError> {
+/// A multipart form (RFC 7578) with the purpose and the file, which is read from its store for each attempt.
+#[derive(Debug, Clone)]
+struct Form {
+    head: Bytes,
+    file: InputFile,
+    tail: Bytes,
+}
+
+impl Form {
+    /// Returns the body and its length: a server may refuse a form that does not say how long it is.
+    fn body(&self) -> (reqwest::Body, u64) {
+        let len = self.head.len() as u64 + self.file.len() + self.tail.len() as u64;
+        let whole = |bytes: &Bytes| stream::iter([Ok(bytes.clone())]);
+        let pieces = whole(&self.head)
+            .chain(self.file.pieces())
+            .chain(whole(&self.tail));
+        (reqwest::Body::wrap_stream(pieces), len)
+    }
+}
+
+fn form(filename: &str, file: InputFile) -> Result<(HeaderValue, Form), ApiError> {
     let boundary = format!("thrifty-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-    let mut body = BytesMut::with_capacity(jsonl.len() + 512);
-    body.put(
-        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n")
-            .as_bytes(),
+    let head = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n\
+         --{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{filename}\"\r\n\
+         Content-Type: application/jsonl\r\n\r\n"
     );
-    let head =
-        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{filename}\"\r\n");
-    body.put(head.as_bytes());
-    body.put(&b"Content-Type: application/jsonl\r\n\r\n"[..]);
-    body.put(jsonl);
-    body.put(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let tail = format!("\r\n--{boundary}--\r\n");
     let content_type = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"));
-    Ok((
-        content_type.map_err(|error| protocol(error.to_string()))?,
-        body.freeze(),
-    ))
+    let content_type = content_type.map_err(|error| protocol(error.to_string()))?;
+    let form = Form {
+        head: head.into(),
+        file,
+        tail: tail.into(),
+    };
+    Ok((content_type, form))
 }
 
 fn protocol(message: String) -> ApiError {

@@ -64,6 +64,26 @@ impl Requests {
         })
     }
 
+    /// Returns what makes a request whose body is read anew for each attempt; the body says how long it is.
+    pub(super) fn upload(
+        &self,
+        path: &str,
+        content_type: HeaderValue,
+        body: impl Fn() -> (reqwest::Body, u64) + Send + Sync + 'static,
+    ) -> HttpRequestFactory {
+        let (origin, path) = (Arc::clone(&self.0), path.to_owned());
+        HttpRequestFactory::new(move || {
+            let request = build(&*origin, &Method::POST, &path, &[], None).map(|mut request| {
+                let (body, len) = body();
+                request.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+                request.headers_mut().insert(CONTENT_LENGTH, len.into());
+                *request.body_mut() = Some(body);
+                request
+            });
+            async move { request }
+        })
+    }
+
     /// Whether a request goes where one with this path would go, with the same headers besides those of its body.
     pub(super) fn makes_alike(&self, path: &str, request: &reqwest::Request) -> bool {
         let own = build(&*self.0, request.method(), path, &[], None);

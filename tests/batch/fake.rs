@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
 use thrifty::ErrorKind;
-use thrifty::batch::{ApiError, BatchApi, Effect, NewBatch};
+use thrifty::batch::{ApiError, BatchApi, Effect, InputFile, NewBatch, StoreError};
 use thrifty::wire::{BatchView, FileView, Page};
 use tokio::time::Instant;
 
@@ -251,8 +251,12 @@ impl World {
 
 #[async_trait]
 impl BatchApi for FakeApi {
-    async fn upload(&self, filename: &str, jsonl: Bytes) -> Result<FileView, ApiError> {
+    async fn upload(&self, filename: &str, jsonl: InputFile) -> Result<FileView, ApiError> {
         self.strike("upload")?;
+        let lost =
+            |error: StoreError| ApiError::new(ErrorKind::Connection, Effect::Unknown, error.to_string());
+        let (said, jsonl) = (jsonl.len(), jsonl.read().await.map_err(lost)?);
+        assert_eq!(said, jsonl.len() as u64, "a file has the length that it says");
         let mut world = self.0.lock().unwrap();
         world.calls.push("upload".into());
         if world.refuse_uploads > 0 {

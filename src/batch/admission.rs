@@ -1,0 +1,335 @@
+//! How requests come in: from a caller, and from what an earlier collector left in the store.
+
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::api::{BatchItem, Outcome};
+use super::error::BatchError;
+use super::handle::Slot;
+use super::line;
+use super::shared::{Ending, Shared};
+use super::state::{Phase, Place, Request, Row, State};
+use super::store::{
+    Content, Extent, Position, Record, RecoveryReport, RequestKey, StoreError, StoredRequest, Verdict,
+};
+use crate::id::RequestId;
+
+/// A request on its way in, and what its caller wants back with the outcome.
+pub(super) type Prepared = (StoredRequest, Option<Arc<dyn Any + Send + Sync>>);
+
+/// A request that is known: a new one, or the one that has its key already.
+pub(super) struct Admitted {
+    pub(super) id: RequestId,
+    pub(super) slot: Arc<Slot>,
+    /// What has to be durable before the request is promised.
+    pub(super) position: Position,
+    pub(super) is_new: bool,
+    /// Whether the driver has to look again.
+    pub(super) calls_for_driver: bool,
+    /// It has its outcome already.
+    pub(super) is_settled: bool,
+}
+
+impl Shared {
+    /// Takes up what the store holds, once.
+    pub(super) async fn load(&self) -> Result<&RecoveryReport, StoreError> {
+        let load = || async {
+            let mut state = State::loading();
+            self.store.load(&mut |record| state.apply(&record)).await?;
+            let mut report = self.store.recovery_report();
+            let damaged = self.check(&mut state, &mut report).await?;
+            state.take_back_what_is_nowhere();
+            let waiting: Vec<_> = state.requests().map(|(row, _)| row).collect();
+            for row in waiting {
+                self.plan_rescue(&mut state, row);
+            }
+            report.pending = state.progress().pending();
+            report.unacknowledged = state.verdicts();
+            state.begin();
+            {
+                let mut own = self.lock();
+                state.shut = own.shut;
+                state.driven = own.driven;
+                state.generation = own.generation;
+                *own = state;
+                self.publish(&own);
+            }
+            for (id, line) in damaged {
+                tracing::error!(request_id = %id, ?line, "the stored line of a request is damaged; it is not sent");
+                self.settle(id, Ending::of(Err(BatchError::Cancelled)));
+            }
+            Ok(report)
+        };
+        self.loaded.get_or_try_init(load).await
+    }
+
+    /// Looks whether what is needed yet is there as it was stored. Returns the requests that can never be sent.
+    async fn check(
+        &self,
+        state: &mut State,
+        report: &mut RecoveryReport,
+    ) -> Result<Vec<(RequestId, Extent)>, StoreError> {
+        let mut needed = Vec::new();
+        for (row, request) in state.requests() {
+            match state.verdict(row) {
+                Some(verdict) => needed.extend(verdict.body().and_then(Content::extent)),
+                None if state.is_unsent(request) => needed.push(request.line),
+                None => {}
+            }
+        }
+        if needed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let damaged: HashSet<_> = self.store.check(needed).await?.into_iter().collect();
+        if damaged.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_damaged = |extent: Extent| damaged.contains(&extent);
+        let (mut lines, mut answers) = (Vec::new(), Vec::new());
+        for (row, request) in state.requests() {
+            match state.verdict(row) {
+                Some(verdict) if verdict.body().and_then(Content::extent).is_some_and(is_damaged) => {
+                    answers.push((row, request.id()));
+                }
+                None if damaged.contains(&request.line) => lines.push((request.id(), request.line)),
+                _ => {}
+            }
+        }
+        report.damaged_lines = lines.iter().map(|(id, _)| *id).collect();
+        report.damaged_answers = answers.iter().map(|(_, id)| *id).collect();
+        let rows: Vec<_> = answers.iter().map(|(row, _)| *row).collect();
+        for row in state.reopen(&rows) {
+            state.lose_answer(row);
+        }
+        Ok(lines)
+    }
+
+    /// Asks the gate whether a request may be taken; one whose key is known is no new one.
+    pub(super) async fn let_in(
+        &self,
+        request: StoredRequest,
+        context: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Result<Prepared, BatchError> {
+        let Some(gate) = &self.gate else {
+            return Ok((request, context));
+        };
+        let key = request.key.as_ref().map(|key| key.name.clone());
+        let Content::Bytes(line) = &request.line else {
+            return Ok((request, context));
+        };
+        if key.as_ref().is_some_and(|key| self.lock().by_key(key).is_some()) {
+            return Ok((request, context));
+        }
+        let mut item = BatchItem {
+            id: request.id,
+            endpoint: request.endpoint.clone(),
+            model: request.model.clone(),
+            body: line::body_of(line, &request.endpoint),
+            attribution: request.attribution.clone(),
+            deadline: request.deadline,
+            key,
+            context,
+        };
+        gate.admit(&mut item).await?;
+        Ok((request, item.context))
+    }
+
+    /// Takes a request in, or finds the one that has its key.
+    pub(super) fn admit(
+        &self,
+        mut request: StoredRequest,
+        context: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Result<Admitted, BatchError> {
+        let mut state = self.lock();
+        if state.shut {
+            return Err(BatchError::ShutDown);
+        }
+        if let Some(key) = &request.key
+            && let Some(row) = state.by_key(&key.name)
+        {
+            return self.admit_again(&mut state, row, key);
+        }
+        let mut records = [Record::Enqueued(request)];
+        let position = self.write(&mut state, &mut records)?;
+        let [Record::Enqueued(stored)] = records else {
+            return Err(StoreError::new("the store changed a record into another").into());
+        };
+        request = stored;
+        let Some(row) = state.enqueued(&request) else {
+            return Err(StoreError::new("the store did not say where it put a line").into());
+        };
+        if let Some(context) = context {
+            state.set_context(row, context);
+        }
+        self.plan_rescue(&mut state, row);
+        self.publish(&state);
+        Ok(Admitted {
+            id: request.id,
+            slot: state.slot(row),
+            position,
+            is_new: true,
+            calls_for_driver: state.calls_for_driver(row, &self.policy),
+            is_settled: false,
+        })
+    }
+
+    /// Takes many requests in, by one write for all that are new.
+    pub(super) fn admit_many(&self, prepared: Vec<Prepared>) -> Result<Vec<RequestId>, BatchError> {
+        let mut state = self.lock();
+        if state.shut {
+            return Err(BatchError::ShutDown);
+        }
+        let mut ids = Vec::with_capacity(prepared.len());
+        let mut records = Vec::with_capacity(prepared.len());
+        let mut contexts = Vec::new();
+        // Keys of requests that are new in this call.
+        let mut keys: HashMap<Arc<str>, ([u64; 2], RequestId)> = HashMap::new();
+        let mut failed = None;
+        for (request, context) in prepared {
+            let known = request.key.as_ref().and_then(|key| {
+                let same = |id, is_same: bool| if is_same { Ok(id) } else { Err(key.name.clone()) };
+                if let Some((digest, id)) = keys.get(&key.name) {
+                    return Some(same(*id, *digest == key.digest));
+                }
+                let row = state.by_key(&key.name)?;
+                Some(same(state.get(row)?.id(), state.has_digest(row, key.digest)))
+            });
+            match known {
+                Some(Ok(id)) => ids.push(id),
+                Some(Err(key)) => {
+                    failed = Some(BatchError::Conflict { key });
+                    break;
+                }
+                None => {
+                    ids.push(request.id);
+                    if let Some(key) = &request.key {
+                        keys.insert(key.name.clone(), (key.digest, request.id));
+                    }
+                    contexts.extend(context.map(|context| (request.id, context)));
+                    records.push(Record::Enqueued(request));
+                }
+            }
+        }
+        self.write(&mut state, &mut records)?;
+        for record in &records {
+            if let Record::Enqueued(request) = record
+                && let Some(row) = state.enqueued(request)
+            {
+                self.plan_rescue(&mut state, row);
+            }
+        }
+        for (id, context) in contexts {
+            if let Some(row) = state.find(id) {
+                state.set_context(row, context);
+            }
+        }
+        self.publish(&state);
+        failed.map_or(Ok(ids), Err)
+    }
+
+    fn admit_again(&self, state: &mut State, row: Row, key: &RequestKey) -> Result<Admitted, BatchError> {
+        if !state.has_digest(row, key.digest) {
+            return Err(BatchError::Conflict {
+                key: key.name.clone(),
+            });
+        }
+        // Nothing new is written; what is waited for is the first one's record.
+        let position = self.write(state, &mut [])?;
+        // While nobody waited, its deadline may have been let pass.
+        self.plan_rescue(state, row);
+        let request = state.get(row);
+        Ok(Admitted {
+            id: request.map_or(RequestId::from_bytes([0; 16]), Request::id),
+            is_new: false,
+            calls_for_driver: true,
+            is_settled: request.is_some_and(Request::is_settled),
+            slot: state.slot(row),
+            position,
+        })
+    }
+
+    /// Reads the outcome of a settled request from the store; `None` if it is not known any more.
+    pub(super) async fn outcome(&self, id: RequestId) -> Option<Outcome> {
+        let verdict = {
+            let state = self.lock();
+            state.verdict(state.find(id)?)?.clone()
+        };
+        let body = match verdict.body() {
+            None => Ok(Bytes::new()),
+            Some(Content::Bytes(bytes)) => Ok(bytes.clone()),
+            Some(Content::Stored(extent)) => self.store.read(&[*extent]).await,
+        };
+        Some(match body {
+            Ok(body) => verdict.with_body(body),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    /// Reads the body of a request from the store.
+    pub(super) async fn body(&self, id: RequestId) -> Result<Bytes, StoreError> {
+        let known = {
+            let state = self.lock();
+            let row = state.find(id);
+            row.and_then(|row| Some((state.get(row)?.line, state.endpoint(row)?)))
+        };
+        let Some((extent, endpoint)) = known else {
+            return Ok(Bytes::new());
+        };
+        let line = self.store.read(&[extent]).await?;
+        Ok(line::body_of(&line, &endpoint))
+    }
+
+    /// Reads the bodies of those requests that an observer is told of without their context.
+    pub(super) async fn bodies_to_tell(
+        &self,
+        ids: impl Iterator<Item = RequestId>,
+    ) -> HashMap<RequestId, Bytes> {
+        let mut bodies = HashMap::new();
+        if self.observer.is_none() {
+            return bodies;
+        }
+        let without_context: Vec<_> = {
+            let state = self.lock();
+            let bare = |id: &RequestId| state.find(*id).is_some_and(|row| !state.has_context(row));
+            ids.filter(bare).collect()
+        };
+        for id in without_context {
+            match self.body(id).await {
+                Ok(body) => {
+                    bodies.insert(id, body);
+                }
+                Err(error) => tracing::warn!(request_id = %id, %error, "a stored body cannot be read"),
+            }
+        }
+        bodies
+    }
+}
+
+impl State {
+    /// Whether a request's line may have to be uploaded.
+    fn is_unsent(&self, request: &Request) -> bool {
+        match request.place() {
+            Place::Buffered | Place::Nowhere => true,
+            Place::InFlush(_) => self
+                .flush_of(request)
+                .is_some_and(|flush| matches!(flush.phase, Phase::Sealed)),
+        }
+    }
+
+    /// Replaces an answer that cannot be read, and that no batch will give again, by what happened to it.
+    fn lose_answer(&mut self, row: Row) {
+        let extent = self
+            .verdict(row)
+            .and_then(Verdict::body)
+            .and_then(Content::extent);
+        if let Some(Extent { file, offset, .. }) = extent {
+            self.replace_verdict(
+                row,
+                Verdict::of(&Err(StoreError::Damaged { file, offset }.into())),
+            );
+        }
+    }
+}

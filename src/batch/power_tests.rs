@@ -1,0 +1,231 @@
+//! A program whose process is killed, or whose machine loses its power, at every call to the disk, and is run again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use serde_json::{Value, json};
+
+use super::{ApiError, BatchApi, BatchCollector, BatchPolicy, Effect, FileStore, InputFile, NewBatch};
+use crate::endpoint::Endpoint;
+use crate::error::ErrorKind;
+use crate::storage::MemoryDisk;
+use crate::wire::{BatchView, FileView, Page};
+
+/// A server that bills each line of each batch, and answers it at once.
+#[derive(Debug, Clone, Default)]
+struct Server(Arc<Mutex<World>>);
+
+#[derive(Debug, Default)]
+struct World {
+    files: BTreeMap<String, Vec<String>>,
+    uploads: usize,
+    batches: Vec<NewBatch>,
+    /// How often each request was billed.
+    billed: BTreeMap<String, usize>,
+}
+
+fn gone(status: u16) -> ApiError {
+    ApiError::new(ErrorKind::Refused, Effect::None, "no such thing").with_status(status)
+}
+
+impl World {
+    fn view(&self, index: usize) -> BatchView {
+        let file = &self.batches[index].input_file_id;
+        serde_json::from_value(
+            json!({"id": format!("batch-{index}"), "status": "completed", "input_file_id": file,
+            "output_file_id": format!("output-{index}")}),
+        )
+        .unwrap()
+    }
+}
+
+#[async_trait]
+impl BatchApi for Server {
+    async fn upload(&self, _: &str, jsonl: InputFile) -> Result<FileView, ApiError> {
+        let lost = |_| ApiError::new(ErrorKind::Connection, Effect::Unknown, "the upload broke off");
+        let content = jsonl.read().await.map_err(lost)?;
+        let lines = std::str::from_utf8(&content)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        let mut world = self.0.lock().unwrap();
+        world.uploads += 1;
+        let id = format!("file-{}", world.uploads);
+        world.files.insert(id.clone(), lines);
+        Ok(serde_json::from_value(json!({"id": id})).unwrap())
+    }
+
+    async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {
+        let mut world = self.0.lock().unwrap();
+        let lines = world
+            .files
+            .get(&batch.input_file_id)
+            .cloned()
+            .ok_or_else(|| gone(400))?;
+        for line in lines {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let question = line["body"]["n"].to_string();
+            *world.billed.entry(question).or_default() += 1;
+        }
+        world.batches.push(batch.clone());
+        Ok(world.view(world.batches.len() - 1))
+    }
+
+    async fn retrieve(&self, batch_id: &str) -> Result<BatchView, ApiError> {
+        let index: usize = batch_id.trim_start_matches("batch-").parse().unwrap();
+        Ok(self.0.lock().unwrap().view(index))
+    }
+
+    async fn list(&self, _: Option<&str>) -> Result<Page<BatchView>, ApiError> {
+        let world = self.0.lock().unwrap();
+        let data = (0..world.batches.len())
+            .rev()
+            .map(|index| world.view(index))
+            .collect();
+        Ok(Page {
+            data,
+            has_more: false,
+        })
+    }
+
+    async fn cancel(&self, _: &str) -> Result<BatchView, ApiError> {
+        Err(gone(404))
+    }
+
+    async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
+        let index: usize = file_id.trim_start_matches("output-").parse().unwrap();
+        let world = self.0.lock().unwrap();
+        let lines = &world.files[&world.batches[index].input_file_id];
+        let answers = lines.iter().map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let body = json!({"answer": line["body"]["n"]});
+            let answer =
+                json!({"custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}});
+            Ok(Bytes::from(format!("{answer}\n")))
+        });
+        Ok(stream::iter(answers.collect::<Vec<_>>()).boxed())
+    }
+
+    async fn delete_file(&self, file_id: &str) -> Result<(), ApiError> {
+        let removed = self.0.lock().unwrap().files.remove(file_id);
+        removed.map(|_| ()).ok_or_else(|| gone(404))
+    }
+}
+
+const REQUESTS: u64 = 7;
+
+/// The program: it asks under keys, and says that the answers are used when it has all of them.
+fn program(disk: &MemoryDisk, server: &Server) -> Result<Vec<String>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let policy = BatchPolicy::default()
+        .with_max_requests(3.try_into().unwrap())
+        .with_settle(Duration::from_secs(1));
+    runtime.block_on(async {
+        let store = FileStore::builder()
+            .with_disk(disk.clone())
+            .open("/var/spool")
+            .map_err(|error| error.to_string())?;
+        let collector = BatchCollector::builder(server.clone())
+            .with_policy(policy)
+            .with_store(store)
+            .build();
+        let mut handles = Vec::new();
+        for n in 0..REQUESTS {
+            let body = json!({"model": "gpt-4o-mini", "n": n}).to_string();
+            let enqueue = collector.enqueue_raw(Endpoint::ChatCompletions, body);
+            handles.push(
+                enqueue
+                    .key(format!("doc-{n}"))
+                    .await
+                    .map_err(|error| format!("{error:?}"))?,
+            );
+        }
+        let mut answers = Vec::new();
+        let mut ids = Vec::new();
+        for handle in handles {
+            ids.push(handle.id());
+            // Longer than anything takes while the disk works.
+            let answer = tokio::time::timeout(Duration::from_secs(3_600), handle).await;
+            let answer = answer.map_err(|_| "no answer came".to_owned())?;
+            let answer = answer.map_err(|error| format!("{error:?}"))?;
+            answers.push(String::from_utf8(answer.body.to_vec()).unwrap());
+        }
+        for id in ids {
+            collector.acknowledge(id);
+        }
+        let left = collector.shutdown(Duration::from_secs(60)).await;
+        left.map_err(|error| format!("{error:?}"))?;
+        Ok(answers)
+    })
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Killed,
+    WithoutPower {
+        torn: u64,
+    },
+    /// One call fails, and everything goes on.
+    Fault,
+}
+
+fn dies_at(call: u64, end: End) -> u64 {
+    let (disk, server) = (MemoryDisk::default(), Server::default());
+    match end {
+        End::Fault => disk.fail_after(call),
+        _ => disk.die_after(call),
+    }
+    let first = program(&disk, &server);
+    let calls = disk.calls();
+    let at = format!("call {call}, {end:?}");
+    match end {
+        End::Killed | End::Fault => disk.kill(),
+        End::WithoutPower { torn } => disk.lose_power(torn),
+    }
+    let answers = first.or_else(|_| program(&disk, &server));
+    let wanted: Vec<_> = (0..REQUESTS).map(|n| json!({"answer": n}).to_string()).collect();
+    assert_eq!(answers, Ok(wanted), "{at}");
+    let billed: Vec<_> = server.0.lock().unwrap().billed.values().copied().collect();
+    assert_eq!(
+        billed,
+        vec![1; usize::try_from(REQUESTS).unwrap()],
+        "{at}: each line is billed once"
+    );
+    calls
+}
+
+/// `THRIFTY_BATCH_POWER=1 cargo test --release --lib each_line_is_billed_once` dies at every call; by default at every
+/// fifth.
+#[test]
+fn each_line_is_billed_once_at_whatever_call_the_process_or_the_power_goes() {
+    let step = if std::env::var_os("THRIFTY_BATCH_POWER").is_some() {
+        1
+    } else {
+        5
+    };
+    let calls = dies_at(u64::MAX, End::Killed);
+    assert!(calls > 60, "{calls} calls are enough to die at");
+    for call in (0..calls).step_by(step) {
+        dies_at(call, End::Killed);
+        dies_at(call, End::Fault);
+        for torn in 0..3 {
+            dies_at(
+                call,
+                End::WithoutPower {
+                    torn: torn * 7 + call,
+                },
+            );
+        }
+    }
+    println!("goal batch/power-loss: {calls} calls, each line billed once");
+}

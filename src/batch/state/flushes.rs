@@ -1,0 +1,185 @@
+//! Files and their batches, and which requests are in them.
+
+use std::sync::Arc;
+
+use super::{Place, Request, Row, State};
+use crate::batch::store::FlushId;
+use crate::clock::Timestamp;
+
+/// One file and its batch.
+#[derive(Debug)]
+pub(in crate::batch) struct Flush {
+    /// Tells its lines from those that have left it.
+    number: u32,
+    /// A row may belong to another request by now.
+    lines: Vec<Row>,
+    /// How many lines nothing is known of yet.
+    pub(super) open: usize,
+    pub(in crate::batch) phase: Phase,
+    pub(in crate::batch) uploads: u32,
+    /// Its input file was deleted to keep a lost batch from running.
+    pub(in crate::batch) fenced: bool,
+    /// The generation of the driver that works on it.
+    pub(in crate::batch) runner: u64,
+}
+
+impl Flush {
+    pub(in crate::batch) const fn open(&self) -> usize {
+        self.open
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(in crate::batch) enum Phase {
+    Sealed,
+    Uploaded { file_id: Arc<str> },
+    Creating { file_id: Arc<str>, at: Timestamp },
+    Submitted { batch_id: Arc<str>, file_id: Arc<str> },
+}
+
+impl State {
+    /// Makes buffered requests the lines of a file.
+    pub(in crate::batch) fn sealed(&mut self, id: &FlushId, lines: Vec<Row>) {
+        // It is there already if its record came twice.
+        self.closed(id);
+        self.next_flush += 1;
+        let number = self.next_flush;
+        let mut open = 0;
+        for row in &lines {
+            self.leave_flush(*row);
+            self.leave_buffer(*row, Place::InFlush(number));
+            // One that is settled keeps its place in the order of the lines only.
+            let request = self.rows.get_mut(*row);
+            if let Some(request) = request.filter(|request| !request.is_settled()) {
+                request.set_place(Place::InFlush(number));
+                request.flags.open = true;
+                open += 1;
+            }
+        }
+        let flush = Flush {
+            number,
+            lines,
+            open,
+            phase: Phase::Sealed,
+            uploads: 0,
+            fenced: false,
+            runner: 0,
+        };
+        self.flushes.insert(id.clone(), flush);
+        self.flush_ids.insert(number, id.clone());
+    }
+
+    /// Returns the flush that a request is in.
+    pub(in crate::batch) fn flush_of(&self, request: &Request) -> Option<&Flush> {
+        let Place::InFlush(number) = request.place() else {
+            return None;
+        };
+        self.flushes.get(self.flush_ids.get(&number)?)
+    }
+
+    pub(super) fn change(&mut self, flush: &FlushId, change: impl FnOnce(&mut Flush)) {
+        if let Some(flush) = self.flushes.get_mut(flush) {
+            change(flush);
+        }
+    }
+
+    /// Returns the rows of a flush that are still in it, in the order of their lines; `None` for one that has left.
+    pub(in crate::batch) fn lines_of(&self, flush: &FlushId) -> Vec<Option<Row>> {
+        let Some(flush) = self.flushes.get(flush) else {
+            return Vec::new();
+        };
+        let place = Place::InFlush(flush.number);
+        let still = |row: &Row| {
+            self.rows
+                .get(*row)
+                .is_some_and(|request| request.place() == place)
+        };
+        flush.lines.iter().map(|row| still(row).then_some(*row)).collect()
+    }
+
+    /// Returns the rows of a flush of which nothing is known yet.
+    pub(in crate::batch) fn open_lines(&self, flush: &FlushId) -> Vec<Row> {
+        let lines = self.lines_of(flush).into_iter().flatten();
+        let open = |row: &Row| self.rows.get(*row).is_some_and(|request| request.flags.open);
+        lines.filter(open).collect()
+    }
+
+    /// Keeps only those lines that are still in a flush, as they are in its file.
+    pub(in crate::batch) fn keep_lines(&mut self, id: &FlushId, lines: Vec<Row>) {
+        self.change(id, |flush| flush.lines = lines);
+    }
+
+    /// Takes a line off those that are open; its request stays known until it is released.
+    pub(in crate::batch) fn take(&mut self, id: &FlushId, row: Row) -> bool {
+        let Some(flush) = self.flushes.get_mut(id) else {
+            return false;
+        };
+        let place = Place::InFlush(flush.number);
+        let request = self.rows.get_mut(row);
+        let open = request.filter(|request| request.place() == place && request.flags.open);
+        let Some(request) = open else { return false };
+        request.flags.open = false;
+        flush.open = flush.open.saturating_sub(1);
+        true
+    }
+
+    pub(super) fn flush_of_batch(&self, batch: &str) -> Option<FlushId> {
+        let is_of =
+            |flush: &Flush| matches!(&flush.phase, Phase::Submitted { batch_id, .. } if **batch_id == *batch);
+        let mut flushes = self.flushes.iter();
+        flushes.find(|(_, flush)| is_of(flush)).map(|(id, _)| id.clone())
+    }
+
+    /// Puts a line back into its flush, as if nothing were known of it.
+    pub(super) fn return_to(&mut self, id: &FlushId, row: Row) {
+        self.leave_flush(row);
+        let Some(flush) = self.flushes.get_mut(id) else {
+            return;
+        };
+        if let Some(request) = self.rows.get_mut(row) {
+            request.set_place(Place::InFlush(flush.number));
+            request.flags.open = true;
+            flush.open += 1;
+        }
+    }
+
+    /// Puts a line back that was taken, as its outcome could not be stored.
+    pub(in crate::batch) fn put_back(&mut self, id: &FlushId, row: Row) {
+        let Some(flush) = self.flushes.get_mut(id) else {
+            return;
+        };
+        let place = Place::InFlush(flush.number);
+        let request = self.rows.get_mut(row);
+        if let Some(request) = request.filter(|request| request.place() == place && !request.flags.open) {
+            request.flags.open = true;
+            flush.open += 1;
+        }
+    }
+
+    /// Takes a request out of its flush, in whichever it is.
+    pub(in crate::batch) fn leave_flush(&mut self, row: Row) {
+        let Some(request) = self.rows.get_mut(row) else {
+            return;
+        };
+        if let Place::InFlush(number) = request.place() {
+            let was_open = std::mem::take(&mut request.flags.open);
+            request.set_place(Place::Nowhere);
+            let flush = self.flush_ids.get(&number);
+            if was_open && let Some(flush) = flush.and_then(|id| self.flushes.get_mut(id)) {
+                flush.open = flush.open.saturating_sub(1);
+            }
+        }
+        self.forget_if_over(row);
+    }
+
+    pub(super) fn closed(&mut self, id: &FlushId) {
+        let lines = self.lines_of(id);
+        let Some(flush) = self.flushes.remove(id) else {
+            return;
+        };
+        self.flush_ids.remove(&flush.number);
+        for row in lines.into_iter().flatten() {
+            self.leave_flush(row);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What is kept only of requests that this process enqueued or waits for.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Row, State};
+use crate::batch::api::BatchItem;
+use crate::batch::handle::Slot;
+
+/// Who waits for a request, and what its caller wants back with it.
+#[derive(Debug, Default)]
+pub(in crate::batch) struct Live {
+    pub(in crate::batch) slot: Arc<Slot>,
+    context: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl State {
+    /// Returns where the outcome of a request is waited for.
+    pub(in crate::batch) fn slot(&mut self, row: Row) -> Arc<Slot> {
+        self.live.entry(row).or_default().slot.clone()
+    }
+
+    /// Returns it if anybody may be there.
+    pub(in crate::batch) fn slot_if_any(&self, row: Row) -> Option<Arc<Slot>> {
+        self.live.get(&row).map(|live| live.slot.clone())
+    }
+
+    pub(in crate::batch) fn slots(&self) -> Vec<Arc<Slot>> {
+        self.live.values().map(|live| live.slot.clone()).collect()
+    }
+
+    pub(in crate::batch) fn is_awaited(&self, row: Row) -> bool {
+        self.live.get(&row).is_some_and(|live| live.slot.is_awaited())
+    }
+
+    pub(in crate::batch) fn set_context(&mut self, row: Row, context: Arc<dyn Any + Send + Sync>) {
+        self.live.entry(row).or_default().context = Some(context);
+    }
+
+    /// Lets go of what the caller gave: no more outcomes come that it could be told with.
+    pub(super) fn drop_context(&mut self, row: Row) {
+        if let Some(live) = self.live.get_mut(&row) {
+            live.context = None;
+        }
+        self.leave_if_unattended(row);
+    }
+
+    pub(in crate::batch) fn has_context(&self, row: Row) -> bool {
+        self.live.get(&row).is_some_and(|live| live.context.is_some())
+    }
+
+    /// Drops what is kept for those that wait, once nobody does.
+    pub(in crate::batch) fn leave_if_unattended(&mut self, row: Row) {
+        let left = |live: &Live| live.context.is_none() && !live.slot.is_awaited();
+        if self.live.get(&row).is_some_and(left) {
+            self.live.remove(&row);
+        }
+    }
+
+    /// Notes that the outcome is not wanted once it is there.
+    pub(in crate::batch) fn set_unwanted(&mut self, row: Row) {
+        if let Some(request) = self.rows.get_mut(row) {
+            request.flags.unwanted = true;
+        }
+    }
+
+    pub(in crate::batch) fn is_unwanted(&self, row: Row) -> bool {
+        self.rows.get(row).is_some_and(|request| request.flags.unwanted)
+    }
+
+    /// Describes a request to those outside; the body is what is known of it.
+    pub(in crate::batch) fn item(&self, row: Row, body: Bytes) -> Option<BatchItem> {
+        let request = self.rows.get(row)?;
+        let lane = self.lanes.get(request.lane as usize)?;
+        let extra = self.extras.get(&row);
+        Some(BatchItem {
+            id: request.id(),
+            endpoint: lane.endpoint.clone(),
+            model: lane.model.clone(),
+            body,
+            attribution: extra.map(|extra| extra.attribution.clone()).unwrap_or_default(),
+            deadline: extra.and_then(|extra| extra.deadline),
+            key: extra.and_then(|extra| extra.key.as_ref().map(|key| key.name.clone())),
+            context: self.live.get(&row).and_then(|live| live.context.clone()),
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! Group commit: many wait, one syncs for all.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::Inner;
+use crate::batch::store::StoreError;
+use crate::batch::store::error::io_error;
+
+/// If more callers than this waited for the last sync, the next one waits for them: they have the next request ready, and
+/// would else wait for a sync of their own.
+const CROWD: usize = 4;
+/// How long it waits before it looks whether more have come, and how often at most.
+const MOMENT: Duration = Duration::from_micros(30);
+const MOMENTS: usize = 16;
+
+/// The right to sync. Giving it back tells those that wait.
+#[derive(Debug)]
+struct Turn {
+    inner: Arc<Inner>,
+    taken: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turn {
+    fn try_take(inner: &Arc<Inner>) -> Option<Self> {
+        Some(Self {
+            taken: Some(Arc::clone(&inner.turn).try_lock_owned().ok()?),
+            inner: Arc::clone(inner),
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.taken = None;
+        self.inner.turn_over.notify_waiters();
+    }
+}
+
+/// Counts a caller for as long as it waits.
+struct Waiting<'a>(&'a Inner);
+
+impl<'a> Waiting<'a> {
+    fn begin(inner: &'a Inner) -> Self {
+        inner.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(inner)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until everything before the position is safe.
+pub(super) async fn sync(inner: &Arc<Inner>, position: u64) -> Result<(), StoreError> {
+    let _waiting = Waiting::begin(inner);
+    loop {
+        let mut turn_over = pin!(inner.turn_over.notified());
+        turn_over.as_mut().enable();
+        if inner.synced.load(Ordering::Acquire) >= position {
+            return Ok(());
+        }
+        let Some(turn) = Turn::try_take(inner) else {
+            turn_over.await;
+            continue;
+        };
+        // The turn goes with the work, which runs on if this future is dropped.
+        return super::off_thread(move || {
+            turn.inner.gather();
+            let synced = turn.inner.sync();
+            let crowd = turn.inner.waiting.load(Ordering::Relaxed);
+            turn.inner.crowd.store(crowd, Ordering::Relaxed);
+            synced
+        })
+        .await?;
+    }
+}
+
+impl Inner {
+    /// Waits until those who waited for the last sync wait for this one, or no more of them come.
+    fn gather(&self) {
+        let crowd = self.crowd.load(Ordering::Relaxed);
+        let mut waiting = self.waiting.load(Ordering::Relaxed);
+        if crowd.max(waiting) <= CROWD {
+            return;
+        }
+        for _ in 0..MOMENTS {
+            if waiting >= crowd {
+                return;
+            }
+            std::thread::sleep(MOMENT);
+            let now = self.waiting.load(Ordering::Relaxed);
+            if now == waiting {
+                return;
+            }
+            waiting = now;
+        }
+    }
+
+    /// Makes all that is written safe. Called by one at a time.
+    fn sync(&self) -> Result<(), StoreError> {
+        self.try_sync().or_else(|error| {
+            if error.is_damage() {
+                return Err(error);
+            }
+            tracing::warn!(%error, "a sync of the batch journal failed; what it should have kept is written again");
+            self.writing().distrust();
+            self.try_sync().inspect_err(|_| self.writing().distrust())
+        })
+    }
+
+    fn try_sync(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let (files, segment, dirs, removable, position) = {
+            let mut writing = self.writing();
+            writing.write_again_if_distrusted(now)?;
+            let dirs = writing.dirs_changed || writing.journal.dir_changed;
+            let removable = std::mem::take(&mut writing.removable);
+            (
+                writing.not_safe(),
+                writing.journal.not_safe(),
+                dirs,
+                removable,
+                writing.position,
+            )
+        };
+        let sync_segment = || match &segment {
+            Some(segment) => segment.file.sync().map_err(io_error("sync", &segment.path)),
+            None => Ok(()),
+        };
+        // A record carries the checksum of its line, so that neither has to be safe before the other.
+        let synced = std::thread::scope(|scope| {
+            let others: Vec<_> = files
+                .iter()
+                .map(|file| scope.spawn(|| file.file.sync().map_err(io_error("sync", &file.path))))
+                .collect();
+            let own = sync_segment();
+            let joined = others
+                .into_iter()
+                .map(|other| other.join().unwrap_or(Err(StoreError::Interrupted)));
+            joined.fold(own, Result::and)
+        });
+        let synced = synced.and_then(|()| if dirs { self.sync_dirs() } else { Ok(()) });
+        let mut writing = self.writing();
+        if let Err(error) = synced {
+            writing.removable.extend(removable);
+            return Err(error);
+        }
+        writing.is_safe(&files);
+        if let Some(segment) = &segment {
+            writing.journal.is_safe(segment);
+        }
+        self.synced.fetch_max(position, Ordering::Release);
+        for number in removable {
+            self.remove(&mut writing, number);
+        }
+        Ok(())
+    }
+
+    fn sync_dirs(&self) -> Result<(), StoreError> {
+        {
+            let mut writing = self.writing();
+            writing.dirs_changed = false;
+            writing.journal.dir_changed = false;
+        }
+        let layout = &self.layout;
+        for dir in [layout.journal(), layout.lines(), layout.answers()] {
+            let synced = layout.disk().sync_dir(&dir).map_err(io_error("sync", &dir));
+            synced.inspect_err(|_| self.writing().dirs_changed = true)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a file that nobody needs. One that stays is removed when the spool is loaded.
+    fn remove(&self, writing: &mut super::writing::Writing, number: u32) {
+        let unneeded = writing.files.get(&number).is_some_and(|file| file.needed_by == 0);
+        if !unneeded {
+            return;
+        }
+        if let Some(file) = writing.files.remove(&number)
+            && let Err(error) = self.layout.disk().remove(&file.path)
+        {
+            tracing::warn!(%error, path = %file.path.display(), "a file of the spool could not be removed");
+        }
+    }
+}
