@@ -40,9 +40,7 @@ fn main() {
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|own| own == name);
     if is_wanted("enqueue") {
         enqueue::by_64_callers();
-        if !is_wanted("only-64") {
-            enqueue::many();
-        }
+        enqueue::many();
     }
     if is_wanted("results") {
         results::flush();

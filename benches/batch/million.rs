@@ -75,7 +75,7 @@ fn restart(dir: &Path, what: &str) {
     runtime(2).block_on(async {
         let start = Instant::now();
         let mut settings = FileStore::builder();
-        if what == "full" {
+        if what != "checkpoint" {
             settings = settings.with_full_check();
         }
         let collector = BatchCollector::builder(Server::default())
