@@ -32,18 +32,23 @@ mod api;
 mod collector;
 mod driver;
 mod error;
+mod faults;
 mod flush;
 mod handle;
 mod input;
 mod line;
+mod lookout;
 mod many;
 mod outcomes;
 mod policy;
+mod refused;
 mod results;
 mod search;
 mod shared;
 mod state;
 mod store;
+mod turnaround;
+mod watch;
 
 pub use api::{
     ApiError, BatchApi, BatchItem, BatchObserver, BatchableRequest, Effect, FasterLane, LineAnswer, NewBatch,

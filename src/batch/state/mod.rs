@@ -1,12 +1,14 @@
 //! What a collector knows: the fold of its journal's records.
 
+mod breaker;
 mod buffer;
 mod flushes;
 mod live;
+mod queue;
 mod rows;
 mod snapshot;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,17 +17,21 @@ use tokio::time::Instant;
 
 use super::api::Outcome;
 use super::outcomes::Deliveries;
-use super::policy::{BatchPolicy, MAX_EMBEDDING_INPUTS};
 use super::store::{FlushId, Record, StoredRequest, Verdict};
+use super::turnaround::Turnaround;
 use crate::attribution::Attribution;
-use crate::clock::{Timestamp, bounded};
+use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::id::RequestId;
 use crate::model::ModelId;
 
+use breaker::Breaker;
+pub(super) use breaker::is_most;
 use buffer::Buffer;
 pub(super) use flushes::{Flush, Phase};
 pub(super) use live::Live;
+use queue::Limit;
+pub(super) use queue::Refused;
 use rows::Rows;
 pub(super) use rows::{Place, Request, Row};
 
@@ -35,6 +41,8 @@ pub(super) use rows::{Place, Request, Row};
 pub struct Progress {
     /// Waiting for a file.
     pub buffered: usize,
+    /// Of those, the ones that wait because most of an earlier batch of theirs has failed alike.
+    pub held: usize,
     /// In a file whose batch is not made yet.
     pub uploading: usize,
     /// In a batch, or on a faster lane.
@@ -77,6 +85,9 @@ pub(super) struct State {
     lane_numbers: HashMap<(Endpoint, ModelId), u32>,
     flush_ids: HashMap<u32, FlushId>,
     next_flush: u32,
+    limits: HashMap<ModelId, Limit>,
+    /// When batches were made, within the last hour.
+    made: VecDeque<Instant>,
     began: Option<Instant>,
     open: usize,
     done: u64,
@@ -84,10 +95,14 @@ pub(super) struct State {
 
 /// The requests of one endpoint and model.
 #[derive(Debug)]
-struct LaneState {
+pub(super) struct LaneState {
     endpoint: Endpoint,
     model: ModelId,
     buffer: Buffer,
+    breaker: Breaker,
+    pub(super) turnaround: Turnaround,
+    /// How many files in a row the server has refused as a whole.
+    pub(super) refused: u32,
 }
 
 /// What only some requests have.
@@ -202,6 +217,12 @@ impl State {
         self.extras.get(&row)?.deadline
     }
 
+    /// Returns the lane of a flush.
+    pub(super) fn lane_of(&mut self, flush: &FlushId) -> Option<&mut LaneState> {
+        let lane = self.flushes.get(flush)?.lane;
+        self.lanes.get_mut(lane as usize)
+    }
+
     pub(super) fn endpoint(&self, row: Row) -> Option<Endpoint> {
         let lane = self.rows.get(row)?.lane;
         Some(self.lanes.get(lane as usize)?.endpoint.clone())
@@ -261,6 +282,9 @@ impl State {
                 endpoint: endpoint.clone(),
                 model: model.clone(),
                 buffer: Buffer::default(),
+                breaker: Breaker::default(),
+                turnaround: Turnaround::default(),
+                refused: 0,
             });
         }
         number
@@ -423,44 +447,6 @@ impl State {
         }
     }
 
-    /// Returns the lines of the next file that is due: full, or with a line that is older than `max_age`.
-    pub(super) fn due_lines(
-        &self,
-        policy: &BatchPolicy,
-        max_age: Duration,
-        now: Instant,
-    ) -> Option<Vec<Row>> {
-        let old = |row: Row| {
-            let since = self.rows.get(row).map_or(0, |request| request.since);
-            self.moment(since) + bounded(max_age) <= now
-        };
-        let due = |buffer: &&Buffer| {
-            buffer.len >= policy.max_requests
-                || buffer.bytes > policy.max_bytes
-                || buffer.inputs > MAX_EMBEDDING_INPUTS
-                || buffer.oldest().is_some_and(old)
-        };
-        let buffer = self.lanes.iter().map(|lane| &lane.buffer).find(due)?;
-        let (mut bytes, mut inputs) = (0, 0);
-        // A line that alone is too large, under a policy that has changed, goes alone.
-        let mut first = true;
-        let fits = |row: &Row| {
-            let request = self.rows.get(*row);
-            bytes += request.map_or(0, |request| super::line::bound(request.line.len));
-            inputs += request.map_or(0, |request| usize::from(request.inputs));
-            std::mem::take(&mut first) || (bytes <= policy.max_bytes && inputs <= MAX_EMBEDDING_INPUTS)
-        };
-        let oldest = buffer.iter(&self.rows);
-        Some(oldest.take(policy.max_requests).take_while(fits).collect())
-    }
-
-    /// Returns when the next file is due by its age.
-    pub(super) fn next_seal(&self, policy: &BatchPolicy) -> Option<Instant> {
-        let oldest = self.lanes.iter().filter_map(|lane| lane.buffer.oldest());
-        let since = oldest.filter_map(|row| Some(self.rows.get(row)?.since)).min()?;
-        Some(self.moment(since) + bounded(policy.max_delay))
-    }
-
     /// Whether there is nothing to do, now or later.
     pub(super) fn is_idle(&self) -> bool {
         self.open == 0 && self.flushes.is_empty() && self.rescuing == 0
@@ -486,6 +472,7 @@ impl State {
         let in_flight = self.open.saturating_sub(buffered + uploading);
         Progress {
             buffered,
+            held: self.held(),
             uploading,
             in_flight,
             done: self.done,
