@@ -14,6 +14,7 @@ use super::api::{BatchApi, BatchGate, BatchObserver, BatchableRequest, FasterLan
 use super::error::{BatchError, InvalidRequest};
 use super::handle::{BatchHandle, typed};
 use super::line;
+use super::lookout::Lookout;
 use super::outcomes::Outcomes;
 use super::policy::BatchPolicy;
 use super::shared::{Ending, Shared};
@@ -96,6 +97,8 @@ impl BatchCollectorBuilder {
             clock: self.clock,
             state: Mutex::default(),
             wake: Notify::new(),
+            closed: Notify::new(),
+            lookout: Lookout::default(),
             progress: watch::Sender::new(Progress::default()),
             settled: Notify::new(),
             loaded: OnceCell::new(),
@@ -228,6 +231,23 @@ impl BatchCollector {
         // The driver goes first: what is pending can be counted while the file is sent.
         tokio::task::yield_now().await;
         Ok(self.pending())
+    }
+
+    /// Has a batch looked at now, for instance because a webhook has named it; false if it is none of those that run.
+    ///
+    /// What the server then says of the batch counts, not the notice.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or there is no tokio runtime.
+    pub async fn notify(&self, batch_id: &str) -> Result<bool, BatchError> {
+        self.0.load().await?;
+        let ours = self.0.lock().has_batch(batch_id);
+        if ours {
+            self.0.ensure_driver()?;
+            self.0.lookout.hurry(batch_id);
+            self.0.wake.notify_one();
+        }
+        Ok(ours)
     }
 
     /// Takes no more requests, flushes, and waits until all are settled or the time is over; returns what is pending.

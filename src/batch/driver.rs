@@ -122,7 +122,7 @@ impl Shared {
         let seal = if retry.is_some() {
             None
         } else {
-            state.next_seal(&self.policy)
+            state.next_seal(&self.policy, now)
         };
         Due {
             flushes,

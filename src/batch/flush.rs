@@ -1,23 +1,22 @@
-//! The way of one file: upload, create, poll. Each step reads the phase, so that a new driver goes on where one stopped.
+//! The way of one file: upload, create, watch. Each step reads the phase, so that a new driver goes on where one stopped.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::api::{ApiError, Effect, NewBatch};
 use super::error::BatchError;
 use super::input::InputFile;
-use super::results::{self, Unanswered};
+use super::results::Unanswered;
 use super::search;
 use super::shared::{Ending, Shared};
-use super::state::{Phase, Request, Rescue};
+use super::state::{Phase, Rescue, Row, State};
 use super::store::{FlushId, Record, StoreError};
 use crate::clock::{Timestamp, bounded};
 use crate::id::RequestId;
-use crate::wire::{BatchView, LineError};
 
 /// Works on a flush until it is closed, also if the code behind [`BatchApi`](super::BatchApi) panics now and then.
 pub(super) async fn drive(shared: Arc<Shared>, id: FlushId) {
@@ -27,7 +26,7 @@ pub(super) async fn drive(shared: Arc<Shared>, id: FlushId) {
             return;
         }
         tracing::error!(flush = %job.id, "a call of the batch API panicked");
-        sleep(job.shared.policy.max_poll).await;
+        sleep(job.shared.policy.pause()).await;
     }
     if let Err(error) = job.fail(&BatchError::Unreported { batch_id: None }).await {
         tracing::error!(%error, flush = %job.id, "the batch store failed; the batch is looked at after a restart");
@@ -53,7 +52,7 @@ async fn work(job: &Job) {
         if let Err(error) = step {
             tracing::error!(%error, flush = %job.id, "the batch store failed; the step is tried again");
             sleep(pause).await;
-            pause = (pause * 2).min(job.shared.policy.max_poll);
+            pause = (pause * 2).min(job.shared.policy.pause());
         }
     }
 }
@@ -107,11 +106,11 @@ impl Job {
         kept.reserve(rows.len());
         for row in rows.into_iter().flatten() {
             let Some(request) = state.get(row) else { continue };
-            if request.is_settled() || matches!(state.rescue(row), Rescue::Sending(_)) {
-                without.push(request.id());
-            } else {
+            if needs_batch(&state, row) {
                 lines.push((request.line, request.attempts()));
                 kept.push(row);
+            } else {
+                without.push(request.id());
             }
         }
         state.keep_lines(&self.id, kept);
@@ -145,6 +144,10 @@ impl Job {
         };
         let metadata = vec![(search::FLUSH.to_owned(), self.id.to_string())];
         let new = NewBatch::new(&*file_id, endpoint, metadata);
+        if self.turn().await && self.has_stale_lines() {
+            let flush = self.id.clone();
+            return self.shared.commit(Record::CreateAbandoned { flush }).await;
+        }
         let mut backoff = Backoff::new(&self.shared);
         loop {
             let at = self.shared.clock.now();
@@ -156,8 +159,15 @@ impl Job {
                     at,
                 })
                 .await?;
+            // The next file of its model may be made.
+            self.shared.wake.notify_one();
             match self.shared.api.create(&new).await {
-                Ok(batch) => return self.submitted(batch.id.into()).await,
+                Ok(batch) => {
+                    if let Some(flush) = self.shared.lock().flushes.get_mut(&self.id) {
+                        flush.made_at = Some(Instant::now());
+                    }
+                    return self.submitted(batch.id.into()).await;
+                }
                 Err(error) if error.effect != Effect::None => {
                     tracing::warn!(flush = %self.id, %error, "the answer to a new batch was lost");
                     return self.find_lost_batch(file_id, at).await;
@@ -183,6 +193,57 @@ impl Job {
         self.shared.commit(Record::Submitted { flush, batch_id }).await
     }
 
+    /// Returns when the batch was made, if it was made by this driver.
+    pub(super) fn submitted_at(&self) -> Option<Instant> {
+        self.shared.lock().flushes.get(&self.id)?.made_at
+    }
+
+    /// Returns how long its batch is supposed to take.
+    pub(super) fn expected(&self) -> Duration {
+        let mut state = self.shared.lock();
+        let lane = state.lane_of(&self.id);
+        lane.map(|lane| lane.turnaround.expected()).unwrap_or_default()
+    }
+
+    /// Takes note of how long its batch took.
+    pub(super) fn took(&self, took: Duration) {
+        if let Some(lane) = self.shared.lock().lane_of(&self.id) {
+            lane.turnaround.saw(took);
+        }
+    }
+
+    /// Takes note that the server has taken its file.
+    pub(super) fn passed(&self) {
+        if let Some(lane) = self.shared.lock().lane_of(&self.id) {
+            lane.refused = 0;
+        }
+    }
+
+    /// Waits until its batch may be made, by what the server lets be enqueued; true if it had to.
+    async fn turn(&self) -> bool {
+        let mut waited = false;
+        loop {
+            let closed = self.shared.closed.notified();
+            let until = {
+                let mut state = self.shared.lock();
+                state.wait_for_turn(&self.id, &self.shared.policy, Instant::now())
+            };
+            let Some(until) = until else { return waited };
+            waited = true;
+            let _ = timeout_at(until, closed).await;
+        }
+    }
+
+    /// Whether a line in the uploaded file needs no batch any more.
+    fn has_stale_lines(&self) -> bool {
+        let state = self.shared.lock();
+        state
+            .lines_of(&self.id)
+            .into_iter()
+            .flatten()
+            .any(|row| !needs_batch(&state, row))
+    }
+
     /// Finds out whether a batch exists whose creation was not answered, and makes sure that it never will if not.
     async fn find_lost_batch(&self, file_id: Arc<str>, at: Timestamp) -> Result<(), StoreError> {
         // The fence deletes the file, which must not happen to one that a restart would make a batch of.
@@ -200,115 +261,19 @@ impl Job {
         }
     }
 
-    /// Polls until the batch is over.
-    async fn watch(&self, batch_id: Arc<str>, file_id: Arc<str>) -> Result<(), StoreError> {
-        let policy = &self.shared.policy;
-        let (mut wait, mut missing, mut strange) = (policy.min_poll, 0, String::new());
-        let end = Instant::now() + bounded(policy.patience);
-        loop {
-            sleep(jittered(wait)).await;
-            wait = (wait * 3 / 2).min(policy.max_poll);
-            let batch = match self.shared.api.retrieve(&batch_id).await {
-                Ok(batch) => batch,
-                Err(error) => {
-                    tracing::warn!(%batch_id, %error, "the batch cannot be read now");
-                    missing = if error.status == Some(404) { missing + 1 } else { 0 };
-                    // It may be done and paid: a refused key or a strange page is no word on that.
-                    if missing < policy.max_tries && Instant::now() < end {
-                        continue;
-                    }
-                    tracing::error!(%batch_id, %error, "the batch cannot be read any more");
-                    let batch_id = Some(batch_id);
-                    return self.fail(&BatchError::Unreported { batch_id }).await;
-                }
-            };
-            missing = 0;
-            match batch.status.to_ascii_lowercase().as_str() {
-                "failed" => return self.failed(&batch_id, file_id, &batch).await,
-                "completed" | "expired" | "cancelled" => {
-                    results::collect(self, &batch_id, batch).await?;
-                    return self.shared.close(&self.id).await;
-                }
-                "validating" | "in_progress" | "finalizing" | "cancelling" => {}
-                other if other != strange => {
-                    tracing::warn!(%batch_id, status = other, "a batch status that is not known");
-                    other.clone_into(&mut strange);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Deals with a batch of which no line ran.
-    async fn failed(
-        &self,
-        batch_id: &Arc<str>,
-        file_id: Arc<str>,
-        batch: &BatchView,
-    ) -> Result<(), StoreError> {
-        let faults = batch.errors.as_ref().map_or(&[][..], |errors| &errors.data);
-        let is_limit =
-            |fault: &LineError| fault.line.is_none() && fault.code.as_deref() == Some("token_limit_exceeded");
-        if faults.iter().any(is_limit) {
-            tracing::warn!(%batch_id, "the limit of enqueued tokens is reached; the batch is made again later");
-            sleep(jittered(self.shared.policy.max_poll)).await;
-            let (flush, input_file_id) = (self.id.clone(), file_id);
-            return self
-                .shared
-                .commit(Record::Uploaded { flush, input_file_id })
-                .await;
-        }
-        let refused = |fault: Option<&LineError>| BatchError::BatchFailed {
-            batch_id: batch_id.clone(),
-            code: fault.and_then(|fault| fault.code.as_deref()).map(Into::into),
-            message: fault
-                .and_then(|fault| fault.message.as_deref())
-                .unwrap_or("no reason given")
-                .into(),
-        };
-        let (lines, fenced) = {
-            let state = self.shared.lock();
-            let fenced = state.flushes.get(&self.id).is_some_and(|flush| flush.fenced);
-            (state.lines_of(&self.id), fenced)
-        };
-        let at = |fault: &LineError| {
-            let index = usize::try_from(fault.line?.checked_sub(1)?).ok()?;
-            lines.get(index).copied().flatten()
-        };
-        let mut found = false;
-        for fault in faults {
-            let row = at(fault);
-            let id = row.and_then(|row| self.shared.lock().get(row).map(Request::id));
-            if let Some(id) = id {
-                found = true;
-                let refused = Unanswered::Settled(Err(refused(Some(fault))));
-                self.unanswered(vec![(id, refused)], Some(batch_id)).await?;
-            }
-        }
-        tracing::warn!(%batch_id, by_line = found, "the server refused a whole batch");
-        if !found && !fenced {
-            return self.fail(&refused(faults.first())).await;
-        }
-        // The rest did not run. After a fence the failure is of our own making, but must not go on forever.
-        let next = if found {
-            Unanswered::Free
-        } else {
-            Unanswered::NotRun {
-                code: None,
-                last: None,
-            }
-        };
-        self.all_unanswered(Some(batch_id), &next).await?;
-        self.shared.close(&self.id).await
-    }
-
     /// Gives every line that is still open the same error, and closes the flush.
-    async fn fail(&self, error: &BatchError) -> Result<(), StoreError> {
+    pub(super) async fn fail(&self, error: &BatchError) -> Result<(), StoreError> {
         tracing::error!(flush = %self.id, error = error as &dyn std::error::Error, "a batch is given up");
         self.all_unanswered(None, &Unanswered::Settled(Err(error.clone())))
             .await?;
         self.shared.close(&self.id).await
     }
+}
+
+/// Whether a line is to be in its batch: nobody has answered it, or is about to.
+fn needs_batch(state: &State, row: Row) -> bool {
+    let open = state.get(row).is_some_and(|request| !request.is_settled());
+    open && !matches!(state.rescue(row), Rescue::Sending(_))
 }
 
 /// Waits between tries of one call, and counts them.
@@ -327,7 +292,7 @@ impl Backoff {
             left: policy.max_tries.saturating_sub(1),
             end: Instant::now() + bounded(policy.patience),
             wait: policy.min_poll,
-            longest: policy.max_poll,
+            longest: policy.pause(),
         }
     }
 
@@ -360,6 +325,6 @@ impl Backoff {
 }
 
 /// Takes up to a fifth off, so that many collectors do not ask at the same moment.
-fn jittered(wait: Duration) -> Duration {
+pub(super) fn jittered(wait: Duration) -> Duration {
     wait.saturating_sub(wait / 100 * fastrand::u32(0..=20))
 }

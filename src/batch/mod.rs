@@ -32,6 +32,7 @@ mod api;
 mod collector;
 mod driver;
 mod error;
+mod faults;
 mod flush;
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("../docs/journal_format.md")]
@@ -39,14 +40,18 @@ pub mod format {}
 mod handle;
 mod input;
 mod line;
+mod lookout;
 mod many;
 mod outcomes;
 mod policy;
+mod refused;
 mod results;
 mod search;
 mod shared;
 mod state;
 mod store;
+mod turnaround;
+mod watch;
 
 #[cfg(test)]
 mod power_tests;

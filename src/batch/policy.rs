@@ -18,7 +18,12 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 /// - `max_tries`: 10 tries of a call that the server refuses though it may still take it, such as a batch over a file
 ///   that is not there yet
 /// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take
-/// - `min_poll`, `max_poll`: 1 s, growing by half to 60 s
+/// - `min_poll`, `max_poll`: 1 s until the first look at a batch, and 30 min between two of them at most. Between those
+///   it is 5 s or 2 % of the batch's age, whichever is more, so that a batch of a day takes fewer than 400 looks; calls
+///   that are tried again wait for `min_poll` at first, and for 60 s at most
+/// - `max_batches_an_hour`: 2,000, OpenAI's limit
+/// - `breaker_wait`: 10 min without new batches of an endpoint and model when most lines of one have failed alike, at
+///   least 10 and with the same status; then 100 lines are tried, and each time that they fail too the wait doubles
 /// - `settle`: 30 s between the looks for a batch whose creation was not answered
 /// - `report_wait`: 10 min for lines that a finished batch has not reported
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub struct BatchPolicy {
     pub(super) patience: Duration,
     pub(super) min_poll: Duration,
     pub(super) max_poll: Duration,
+    pub(super) max_batches_an_hour: usize,
+    pub(super) breaker_wait: Duration,
     pub(super) settle: Duration,
     pub(super) report_wait: Duration,
 }
@@ -49,7 +56,9 @@ impl Default for BatchPolicy {
             max_tries: 10,
             patience: Duration::from_secs(25 * 3_600),
             min_poll: Duration::from_secs(1),
-            max_poll: Duration::from_secs(60),
+            max_poll: Duration::from_secs(30 * 60),
+            max_batches_an_hour: 2_000,
+            breaker_wait: Duration::from_secs(600),
             settle: Duration::from_secs(30),
             report_wait: Duration::from_secs(600),
         }
@@ -122,6 +131,20 @@ impl BatchPolicy {
         self
     }
 
+    /// Sets how many batches are made within an hour at most.
+    #[must_use]
+    pub fn with_max_batches_an_hour(mut self, batches: NonZeroUsize) -> Self {
+        self.max_batches_an_hour = batches.get();
+        self
+    }
+
+    /// Sets how long no batches of an endpoint and model are made when most lines of one have failed alike.
+    #[must_use]
+    pub fn with_breaker_wait(mut self, wait: Duration) -> Self {
+        self.breaker_wait = wait;
+        self
+    }
+
     /// Sets how long a server may take until a new batch is in its list.
     #[must_use]
     pub fn with_settle(mut self, settle: Duration) -> Self {
@@ -134,6 +157,11 @@ impl BatchPolicy {
     pub fn with_report_wait(mut self, wait: Duration) -> Self {
         self.report_wait = wait;
         self
+    }
+
+    /// Returns the longest wait between two tries of a call.
+    pub(super) fn pause(&self) -> Duration {
+        self.max_poll.min(Duration::from_secs(60))
     }
 
     /// Returns the shortest wait for which a call rides a batch.

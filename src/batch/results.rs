@@ -9,15 +9,16 @@ use tokio::time::{Instant, sleep};
 
 use super::api::{ApiError, LineAnswer, Outcome};
 use super::error::BatchError;
+use super::faults;
 use super::flush::Job;
 use super::line;
 use super::shared::{Ending, Shared, Then};
-use super::state::{Flush, Rescue, Row, State};
+use super::state::{Flush, Rescue, Row, State, is_most};
 use super::store::{Record, StoreError};
 use crate::clock::bounded;
 use crate::id::RequestId;
 use crate::lane::Lane;
-use crate::wire::{BatchLine, BatchView, LineOutcome};
+use crate::wire::{BatchLine, BatchView, LineError, LineOutcome};
 
 /// How many answers are stored at once.
 const AT_ONCE: usize = 256;
@@ -55,6 +56,8 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
             answers: Vec::new(),
             unsafe_bytes: 0,
             not_run: HashMap::new(),
+            failures: HashMap::new(),
+            lines: 0,
             strangers: 0,
         };
         let mut all_read = true;
@@ -93,7 +96,7 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
             return job.all_unanswered(Some(batch_id), &next).await;
         }
         sleep(wait).await;
-        wait = (wait * 2).min(policy.max_poll);
+        wait = (wait * 2).min(policy.pause());
         if let Ok(newer) = job.shared.api.retrieve(batch_id).await {
             batch = newer;
         }
@@ -124,7 +127,10 @@ struct Pass<'a> {
     /// Read, and not stored yet.
     answers: Vec<(RequestId, LineAnswer)>,
     unsafe_bytes: usize,
-    not_run: HashMap<RequestId, (Option<Arc<str>>, Option<LineAnswer>)>,
+    not_run: HashMap<RequestId, Unanswered>,
+    /// How many lines have which status that is no success.
+    failures: HashMap<u16, u64>,
+    lines: u64,
     strangers: u64,
 }
 
@@ -180,11 +186,11 @@ impl Pass<'_> {
             self.strangers += 1;
             return;
         };
+        self.lines += 1;
         match outcome {
             LineOutcome::NotRun(error) => {
-                self.not_run
-                    .entry(id)
-                    .or_insert((error.code.map(Into::into), None));
+                let next = self.not_run(error);
+                self.not_run.entry(id).or_insert(next);
             }
             LineOutcome::Answered {
                 status,
@@ -199,17 +205,43 @@ impl Pass<'_> {
                     lane: Lane::Batch,
                     lost_attempts: 0,
                 };
-                match status {
-                    0 => {
-                        self.not_run.entry(id).or_default();
-                    }
-                    408 | 409 | 429 | 500.. => {
-                        self.not_run.entry(id).or_insert((None, Some(answer)));
-                    }
-                    _ => self.answers.push((id, answer)),
+                if !answer.is_success() {
+                    *self.failures.entry(status).or_default() += 1;
+                }
+                if faults::may_pass_later(status) {
+                    // A status of 0 is none that a caller could be given.
+                    let last = Some(answer).filter(|_| status != 0);
+                    let next = Unanswered::NotRun { code: None, last };
+                    self.not_run.entry(id).or_insert(next);
+                } else {
+                    self.answers.push((id, answer));
                 }
             }
         }
+    }
+
+    /// Says what follows for a line that has an error and no answer.
+    fn not_run(&self, error: LineError) -> Unanswered {
+        let code: Option<Arc<str>> = error.code.map(Into::into);
+        if !code.as_deref().is_some_and(faults::refuses_request) {
+            return Unanswered::NotRun { code, last: None };
+        }
+        Unanswered::Settled(Err(BatchError::BatchFailed {
+            batch_id: self.batch_id.clone(),
+            code,
+            message: error.message.unwrap_or_default().into(),
+        }))
+    }
+
+    /// Holds further batches back if most lines have failed alike.
+    fn judge(&self) {
+        let most = self.failures.iter().max_by_key(|(_, lines)| **lines);
+        let Some((status, _)) = most.filter(|(_, alike)| is_most(**alike, self.lines)) else {
+            return;
+        };
+        let shared = &self.job.shared;
+        let held = shared.lock().trip(&self.job.id, &shared.policy, Instant::now());
+        tracing::error!(batch_id = %self.batch_id, status, lines = self.lines, ?held, "most lines of a batch have failed alike; no more of their kind are sent for a while");
     }
 
     async fn finish(self) -> Result<(), StoreError> {
@@ -217,9 +249,9 @@ impl Pass<'_> {
             let lines = self.strangers;
             tracing::warn!(batch_id = %self.batch_id, lines, "lines that are no answer to a request of ours");
         }
-        let lines = self.not_run.into_iter();
-        let lines = lines.map(|(id, (code, last))| (id, Unanswered::NotRun { code, last }));
-        self.job.unanswered(lines.collect(), Some(self.batch_id)).await
+        self.judge();
+        let lines = self.not_run.into_iter().collect();
+        self.job.unanswered(lines, Some(self.batch_id)).await
     }
 }
 

@@ -13,6 +13,7 @@ use super::api::{BatchApi, BatchGate, BatchItem, BatchObserver, FasterLane, Outc
 use super::driver;
 use super::error::BatchError;
 use super::handle::Slot;
+use super::lookout::Lookout;
 use super::policy::BatchPolicy;
 use super::state::{Place, Progress, Request, Rescue, Row, State};
 use super::store::{BatchStore, Content, FlushId, Position, Record, RecoveryReport, StoreError, Verdict};
@@ -29,6 +30,9 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Notify,
     pub(super) gate: Option<Arc<dyn BatchGate>>,
+    /// Told when a flush is closed: others may have waited for its place.
+    pub(super) closed: Notify,
+    pub(super) lookout: Lookout,
     /// Told when there is another outcome.
     pub(super) settled: Notify,
     pub(super) observer: Option<Arc<dyn BatchObserver>>,
@@ -185,6 +189,7 @@ impl Shared {
     pub(super) async fn close(&self, flush: &FlushId) -> Result<(), StoreError> {
         self.sync().await?;
         self.append(&mut self.lock(), &mut [Record::Closed { flush: flush.clone() }])?;
+        self.closed.notify_waiters();
         self.wake.notify_one();
         Ok(())
     }

@@ -34,11 +34,21 @@ pub(crate) struct Line {
     pub(crate) body: Value,
 }
 
+type Runs = Box<dyn FnMut(usize) -> Duration + Send>;
+
 struct Batch {
     new: NewBatch,
     made: Instant,
+    run: Duration,
+    bytes: usize,
     end: End,
     cancelled: bool,
+}
+
+impl Batch {
+    fn is_over(&self) -> bool {
+        self.made.elapsed() >= self.run
+    }
 }
 
 #[derive(Default)]
@@ -53,6 +63,12 @@ struct World {
     refuse_uploads: usize,
     hide_until_list: usize,
     plan: Option<Plan>,
+    runs: Option<Runs>,
+    page: usize,
+    limit: Option<(usize, bool)>,
+    deaf: bool,
+    looks: Vec<(&'static str, Instant)>,
+    cancels: usize,
     faults: Vec<(&'static str, usize, Fail)>,
     calls: Vec<String>,
 }
@@ -102,6 +118,30 @@ pub(crate) fn completed(lines: &[Line]) -> End {
 impl FakeApi {
     pub(crate) fn with_plan(self, plan: impl FnMut(usize, &[Line]) -> End + Send + 'static) -> Self {
         self.0.lock().unwrap().plan = Some(Box::new(plan));
+        self
+    }
+
+    /// How long each batch runs; [`RUN`] if nothing is said.
+    pub(crate) fn with_runs(self, runs: impl FnMut(usize) -> Duration + Send + 'static) -> Self {
+        self.0.lock().unwrap().runs = Some(Box::new(runs));
+        self
+    }
+
+    /// How many batches the list shows at once; one if nothing is said.
+    pub(crate) fn with_pages_of(self, batches: usize) -> Self {
+        self.0.lock().unwrap().page = batches;
+        self
+    }
+
+    /// How many bytes may be in running batches; the error names it or not.
+    pub(crate) fn with_room_for(self, bytes: usize, named: bool) -> Self {
+        self.0.lock().unwrap().limit = Some((bytes, named));
+        self
+    }
+
+    /// Batches are not cancelled, though the server says so.
+    pub(crate) fn ignoring_cancels(self) -> Self {
+        self.0.lock().unwrap().deaf = true;
         self
     }
 
@@ -165,6 +205,22 @@ impl FakeApi {
         self.0.lock().unwrap().calls.clone()
     }
 
+    /// The calls that read batches, and when they were made.
+    pub(crate) fn looks(&self) -> Vec<(&'static str, Instant)> {
+        self.0.lock().unwrap().looks.clone()
+    }
+
+    pub(crate) fn cancels(&self) -> usize {
+        self.0.lock().unwrap().cancels
+    }
+
+    /// When each batch was made, and how many bytes its file has; without those that failed.
+    pub(crate) fn made(&self) -> Vec<(Instant, usize)> {
+        let world = self.0.lock().unwrap();
+        let ran = world.batches.iter().filter(|batch| batch.end.status != "failed");
+        ran.map(|batch| (batch.made, batch.bytes)).collect()
+    }
+
     /// The lines of each batch.
     pub(crate) fn lines(&self, batch: usize) -> Vec<Line> {
         let world = self.0.lock().unwrap();
@@ -187,6 +243,21 @@ fn refused(status: u16) -> ApiError {
     ApiError::new(ErrorKind::Refused, Effect::None, "no such thing").with_status(status)
 }
 
+/// A batch that the server has no room for; the limit is in tokens, three bytes each.
+fn no_room(tokens: usize, named: bool) -> End {
+    let named = if named {
+        format!(" Limit: {tokens} enqueued tokens.")
+    } else {
+        String::new()
+    };
+    let message = format!("Enqueued token limit reached.{named}");
+    End {
+        status: "failed",
+        errors: vec![json!({"code": "token_limit_exceeded", "message": message, "line": null})],
+        ..End::default()
+    }
+}
+
 impl World {
     /// `None` is no answer, ever.
     fn create(&mut self, new: &NewBatch) -> Option<Result<BatchView, ApiError>> {
@@ -204,13 +275,24 @@ impl World {
         };
         let lines = parse(file);
         let index = self.batches.len();
-        let end = match &mut self.plan {
-            Some(plan) => plan(index, &lines),
-            None => completed(&lines),
+        let bytes = file.len();
+        let running = |batch: &&Batch| !batch.is_over() && batch.end.status != "failed";
+        let enqueued: usize = self.batches.iter().filter(running).map(|batch| batch.bytes).sum();
+        let over = self.limit.filter(|(limit, _)| enqueued + bytes > *limit);
+        let end = match (over, &mut self.plan) {
+            (Some((limit, named)), _) => no_room(limit / 3, named),
+            (None, Some(plan)) => plan(index, &lines),
+            (None, None) => completed(&lines),
+        };
+        let run = match &mut self.runs {
+            Some(runs) if end.status != "failed" => runs(index),
+            _ => RUN,
         };
         self.batches.push(Batch {
             new: new.clone(),
             made: Instant::now(),
+            run,
+            bytes,
             end,
             cancelled: false,
         });
@@ -231,16 +313,21 @@ impl World {
 
     fn view(&self, index: usize) -> BatchView {
         let batch = &self.batches[index];
-        let over = batch.made.elapsed() >= RUN;
+        let over = batch.is_over();
         let file =
             |kind: &str, lines: &[String]| (over && !lines.is_empty()).then(|| format!("{kind}-{index}"));
         let status = match (over, batch.cancelled) {
             (_, true) => "cancelled",
             (true, _) => batch.end.status,
+            _ if batch.end.status == "failed" => "validating",
             _ => "in_progress",
         };
         let errors = (over && !batch.end.errors.is_empty()).then(|| json!({"data": batch.end.errors}));
+        let counts = batch
+            .cancelled
+            .then(|| json!({"total": 1, "completed": 0, "failed": 0}));
         let view = json!({
+            "request_counts": counts,
             "id": format!("batch-{index}"), "status": status, "input_file_id": batch.new.input_file_id,
             "output_file_id": file("output", &batch.end.output), "error_file_id": file("error", &batch.end.error),
             "errors": errors, "metadata": serde_json::to_value(&batch.new).unwrap()["metadata"],
@@ -283,7 +370,8 @@ impl BatchApi for FakeApi {
 
     async fn retrieve(&self, batch_id: &str) -> Result<BatchView, ApiError> {
         self.strike("retrieve")?;
-        let world = self.0.lock().unwrap();
+        let mut world = self.0.lock().unwrap();
+        world.looks.push(("retrieve", Instant::now()));
         let index: usize = batch_id.trim_start_matches("batch-").parse().unwrap();
         Ok(world.view(index))
     }
@@ -292,26 +380,25 @@ impl BatchApi for FakeApi {
         self.strike("list")?;
         let mut world = self.0.lock().unwrap();
         world.calls.push("list".into());
+        world.looks.push(("list", Instant::now()));
         world.lists += 1;
         let shown = if world.lists > world.hide_until_list {
             world.batches.len()
         } else {
             0
         };
-        // One a page, the newest first.
-        let last = after.map_or(shown, |id| id.trim_start_matches("batch-").parse().unwrap());
-        let data: Vec<_> = last
-            .checked_sub(1)
-            .map(|index| world.view(index))
-            .into_iter()
-            .collect();
-        Ok(serde_json::from_value(json!({"data": data, "has_more": last > 1})).unwrap())
+        // The newest first.
+        let last: usize = after.map_or(shown, |id| id.trim_start_matches("batch-").parse().unwrap());
+        let first = last.saturating_sub(world.page.max(1));
+        let data: Vec<_> = (first..last).rev().map(|index| world.view(index)).collect();
+        Ok(serde_json::from_value(json!({"data": data, "has_more": first > 0})).unwrap())
     }
 
     async fn cancel(&self, batch_id: &str) -> Result<BatchView, ApiError> {
         let mut world = self.0.lock().unwrap();
         let index: usize = batch_id.trim_start_matches("batch-").parse().unwrap();
-        world.batches[index].cancelled = true;
+        world.cancels += 1;
+        world.batches[index].cancelled = !world.deaf;
         Ok(world.view(index))
     }
 

@@ -12,7 +12,9 @@
 
 mod fake;
 mod killed;
+mod limits;
 mod outcomes;
+mod polling;
 mod stores;
 
 use std::sync::{Arc, Mutex};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{Place, Request, Row, State};
 use crate::batch::store::FlushId;
 use crate::clock::Timestamp;
@@ -21,6 +23,17 @@ pub(in crate::batch) struct Flush {
     pub(in crate::batch) fenced: bool,
     /// The generation of the driver that works on it.
     pub(in crate::batch) runner: u64,
+    pub(super) lane: u32,
+    /// The size of its lines.
+    pub(super) bytes: u64,
+    /// The earliest of its lines.
+    pub(super) deadline: Option<Timestamp>,
+    /// When its batch was made, if this process has made it.
+    pub(in crate::batch) made_at: Option<Instant>,
+    /// How often, and since when, its batch did not fit though no other of ours was there.
+    pub(super) refused: Option<(u32, Instant)>,
+    /// Most of its lines have failed in the same way.
+    pub(super) failed_alike: bool,
 }
 
 impl Flush {
@@ -44,7 +57,7 @@ impl State {
         self.closed(id);
         self.next_flush += 1;
         let number = self.next_flush;
-        let mut open = 0;
+        let (mut open, mut bytes, mut lane, mut deadline) = (0, 0, 0, None);
         for row in &lines {
             self.leave_flush(*row);
             self.leave_buffer(*row, Place::InFlush(number));
@@ -54,7 +67,13 @@ impl State {
                 request.set_place(Place::InFlush(number));
                 request.flags.open = true;
                 open += 1;
+                bytes += u64::from(request.line.len);
+                lane = request.lane;
+                deadline = earlier(deadline, self.deadline(*row));
             }
+        }
+        if let Some(lane) = self.lanes.get_mut(lane as usize) {
+            lane.breaker.sealed();
         }
         let flush = Flush {
             number,
@@ -64,6 +83,12 @@ impl State {
             uploads: 0,
             fenced: false,
             runner: 0,
+            lane,
+            bytes,
+            deadline,
+            made_at: None,
+            refused: None,
+            failed_alike: false,
         };
         self.flushes.insert(id.clone(), flush);
         self.flush_ids.insert(number, id.clone());
@@ -123,6 +148,11 @@ impl State {
         true
     }
 
+    /// Whether a batch is one of those that run.
+    pub(in crate::batch) fn has_batch(&self, batch: &str) -> bool {
+        self.flush_of_batch(batch).is_some()
+    }
+
     pub(super) fn flush_of_batch(&self, batch: &str) -> Option<FlushId> {
         let is_of =
             |flush: &Flush| matches!(&flush.phase, Phase::Submitted { batch_id, .. } if **batch_id == *batch);
@@ -178,8 +208,16 @@ impl State {
             return;
         };
         self.flush_ids.remove(&flush.number);
+        let lane = self.lanes.get_mut(flush.lane as usize);
+        if let Some(lane) = lane.filter(|_| !flush.failed_alike) {
+            lane.breaker.ended();
+        }
         for row in lines.into_iter().flatten() {
             self.leave_flush(row);
         }
     }
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.into_iter().chain(b).min()
 }

@@ -1,13 +1,15 @@
 //! What a collector knows: the fold of its journal's records.
 
+mod breaker;
 mod buffer;
 mod due;
 mod flushes;
 mod live;
+mod queue;
 mod rows;
 mod snapshot;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,15 +19,20 @@ use tokio::time::Instant;
 use super::api::Outcome;
 use super::outcomes::Deliveries;
 use super::store::{FlushId, Record, StoredRequest, Verdict};
+use super::turnaround::Turnaround;
 use crate::attribution::Attribution;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::id::RequestId;
 use crate::model::ModelId;
 
+use breaker::Breaker;
+pub(super) use breaker::is_most;
 use buffer::Buffer;
 pub(super) use flushes::{Flush, Phase};
 pub(super) use live::Live;
+use queue::Limit;
+pub(super) use queue::Refused;
 use rows::Rows;
 pub(super) use rows::{Place, Request, Row};
 
@@ -35,6 +42,8 @@ pub(super) use rows::{Place, Request, Row};
 pub struct Progress {
     /// Waiting for a file.
     pub buffered: usize,
+    /// Of those, the ones that wait because most of an earlier batch of theirs has failed alike.
+    pub held: usize,
     /// In a file whose batch is not made yet.
     pub uploading: usize,
     /// In a batch, or on a faster lane.
@@ -77,6 +86,9 @@ pub(super) struct State {
     lane_numbers: HashMap<(Endpoint, ModelId), u32>,
     flush_ids: HashMap<u32, FlushId>,
     next_flush: u32,
+    limits: HashMap<ModelId, Limit>,
+    /// When batches were made, within the last hour.
+    made: VecDeque<Instant>,
     began: Option<Instant>,
     /// The time that counts for what an earlier collector left.
     loading: Option<Instant>,
@@ -86,10 +98,14 @@ pub(super) struct State {
 
 /// The requests of one endpoint and model.
 #[derive(Debug)]
-struct LaneState {
+pub(super) struct LaneState {
     endpoint: Endpoint,
     model: ModelId,
     buffer: Buffer,
+    breaker: Breaker,
+    pub(super) turnaround: Turnaround,
+    /// How many files in a row the server has refused as a whole.
+    pub(super) refused: u32,
 }
 
 /// What only some requests have.
@@ -204,6 +220,12 @@ impl State {
         self.extras.get(&row)?.deadline
     }
 
+    /// Returns the lane of a flush.
+    pub(super) fn lane_of(&mut self, flush: &FlushId) -> Option<&mut LaneState> {
+        let lane = self.flushes.get(flush)?.lane;
+        self.lanes.get_mut(lane as usize)
+    }
+
     pub(super) fn endpoint(&self, row: Row) -> Option<Endpoint> {
         let lane = self.rows.get(row)?.lane;
         Some(self.lanes.get(lane as usize)?.endpoint.clone())
@@ -272,6 +294,9 @@ impl State {
                 endpoint: endpoint.clone(),
                 model: model.clone(),
                 buffer: Buffer::default(),
+                breaker: Breaker::default(),
+                turnaround: Turnaround::default(),
+                refused: 0,
             });
         }
         number
@@ -457,6 +482,7 @@ impl State {
         let in_flight = self.open.saturating_sub(buffered + uploading);
         Progress {
             buffered,
+            held: self.held(),
             uploading,
             in_flight,
             done: self.done,
