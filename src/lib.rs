@@ -60,7 +60,7 @@
 //! - a ledger in memory, of 100,000 entries
 //! - 4 attempts, 600 s each, 1,200 s in all; a stream ends after 300 s of silence; see [`RetryPolicy`]
 //! - a call rides a batch if it may wait for 2 h or longer; see [`BatchPolicy`](batch::BatchPolicy)
-//! - batched requests are kept in memory and die with the process
+//! - batched requests are kept in memory and die with the process; a [`FileStore`](batch::FileStore) keeps them on disk
 //! - 1 s for a router to choose
 //!
 //! All of them are set on the [`LlmClientBuilder`].

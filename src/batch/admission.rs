@@ -46,6 +46,7 @@ impl Shared {
             for row in waiting {
                 self.plan_rescue(&mut state, row);
             }
+            self.resume(&mut state).await;
             report.pending = state.progress().pending();
             report.unacknowledged = state.verdicts();
             state.begin();
@@ -64,6 +65,26 @@ impl Shared {
             Ok(report)
         };
         self.loaded.get_or_try_init(load).await
+    }
+
+    /// Tells the gate of the requests that are not settled.
+    async fn resume(&self, state: &mut State) {
+        let Some(gate) = &self.gate else { return };
+        let open = state.requests().filter(|(_, request)| !request.is_settled());
+        let open: Vec<_> = open.map(|(row, request)| (row, request.line)).collect();
+        for (row, extent) in open {
+            // Of one that cannot be read nothing is known; if it is damaged, it is not sent.
+            let line = self.store.read(&[extent]).await.unwrap_or_default();
+            let body = state
+                .endpoint(row)
+                .map(|endpoint| line::body_of(&line, &endpoint));
+            if let Some(mut item) = state.item(row, body.unwrap_or_default()) {
+                gate.resumed(&mut item);
+                if let Some(context) = item.context {
+                    state.set_context(row, context);
+                }
+            }
+        }
     }
 
     /// Looks whether what is needed yet is there as it was stored. Returns the requests that can never be sent.

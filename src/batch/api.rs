@@ -347,6 +347,12 @@ pub trait BatchGate: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// If the request must not be sent, as a [`BatchError::NotAdmitted`].
     async fn admit(&self, item: &mut BatchItem) -> Result<(), BatchError>;
+
+    /// Is told of a request that an earlier collector left in the store, before it is sent. It was promised and is not
+    /// refused any more.
+    fn resumed(&self, item: &mut BatchItem) {
+        let _ = item;
+    }
 }
 
 /// Is told of every settled request, before its handle resolves, so that it can be booked.

@@ -286,6 +286,11 @@ impl BatchCollector {
         self.0.progress.subscribe()
     }
 
+    /// Whether a request of this key is known, so that another one attaches to it.
+    pub(crate) fn knows_key(&self, key: &Arc<str>) -> bool {
+        self.0.lock().by_key(key).is_some()
+    }
+
     /// Returns the requests that are not settled, the oldest first.
     pub fn pending(&self) -> Vec<RequestId> {
         let mut pending = self.0.lock().pending();

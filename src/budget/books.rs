@@ -84,7 +84,7 @@ impl Books {
             for kept in &mut *budgets {
                 kept.parts(request, now, accounts, &mut parts, &mut effects.wake)?;
                 for part in parts.iter().skip(held) {
-                    kept.admit(part, request.ticket, now, accounts)?;
+                    kept.admit(part, request.turn, now, accounts)?;
                     if let Some(account) = accounts.get_mut(part.account) {
                         account.held += i128::from(part.left);
                         account.parts += 1;
@@ -146,7 +146,7 @@ impl Books {
         for part in &missing {
             let budget = accounts.get(part.account).map(|account| account.budget);
             if let Some(kept) = budget.and_then(|budget| budgets.get(budget)) {
-                kept.admit(part, Some(0), now, accounts)?;
+                kept.admit(part, request.turn, now, accounts)?;
             }
         }
         let Some(open) = holds.get_mut(hold) else {

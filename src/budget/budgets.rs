@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::account::Moment;
 use super::books::{Books, Effects};
 use super::history::{SpendHistory, SpendQuestion};
-use super::kept::Charge;
+use super::kept::{Charge, Request, Turn};
 use super::reserve::Reserve;
 use super::{Admission, Alert, Budget, BudgetError, BudgetStatus, Estimate, Hold};
 use crate::attribution::Attribution;
@@ -198,6 +198,20 @@ impl Budgets {
     pub async fn reserve(&self, attribution: &Attribution, estimate: &Estimate) -> Result<Hold, BudgetError> {
         self.recall().await?;
         Reserve::new(self, attribution, estimate).await
+    }
+
+    /// Holds what a call can cost at most, also if that exceeds a limit: it is promised already.
+    pub(crate) fn hold_promised(&self, attribution: &Attribution, estimate: &Estimate) -> Option<Hold> {
+        self.change(|books, now, effects| {
+            let request = Request {
+                attribution,
+                estimate,
+                expires: now.get().saturating_add(estimate.settles_within),
+                turn: Turn::IsPromised,
+            };
+            let key = books.reserve(&request, now, effects).ok()?;
+            Some(Hold::new(self.clone(), key, now.get()))
+        })
     }
 
     /// Counts what a call has cost that nothing was held for. Before the history is read it counts nothing: the history

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::books::Rest;
 use super::budgets::Budgets;
-use super::kept::{Charge, Request};
+use super::kept::{Charge, Request, Turn};
 use super::{BudgetError, Estimate};
 use crate::attribution::Attribution;
 use crate::clock::Timestamp;
@@ -76,7 +76,7 @@ impl Hold {
                 attribution,
                 estimate,
                 expires: now.get(),
-                ticket: None,
+                turn: Turn::Holds,
             };
             books
                 .cover(key, &request, now, effects)

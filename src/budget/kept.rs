@@ -63,8 +63,20 @@ pub(super) struct Request<'a> {
     pub(super) attribution: &'a Attribution,
     pub(super) estimate: &'a Estimate,
     pub(super) expires: Timestamp,
-    /// The place in the queue of one who has waited.
-    pub(super) ticket: Option<u64>,
+    pub(super) turn: Turn,
+}
+
+/// Who may be let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// One who comes now, and is behind all who wait.
+    Comes,
+    /// One who has waited since it had this number.
+    Waits(u64),
+    /// One who holds something already, and waits for nobody.
+    Holds,
+    /// One who is promised: there need be no room.
+    IsPromised,
 }
 
 /// Why there was no room.
@@ -193,7 +205,7 @@ impl Kept {
         };
         let share = match self.share(candidate, request.estimate.attempts) {
             Some(share) => share,
-            None if !self.budget.is_hard => 0,
+            None if !self.budget.is_hard || request.turn == Turn::IsPromised => 0,
             None => return Err(self.blocked(account, None, accounts)),
         };
         let mut of_budget = parts.iter_mut().skip(first);
@@ -214,7 +226,7 @@ impl Kept {
     pub(super) fn admit(
         &self,
         part: &Part,
-        ticket: Option<u64>,
+        turn: Turn,
         now: &Moment<'_>,
         accounts: &mut Slab<Account>,
     ) -> Result<(), Blocked> {
@@ -222,11 +234,15 @@ impl Kept {
             return Ok(());
         };
         account.catch_up(&self.budget, now);
-        if !self.budget.is_hard {
+        if !self.budget.is_hard || turn == Turn::IsPromised {
             return Ok(());
         }
         let first = account.waiting.first_key_value().map(|(first, _)| *first);
-        let is_behind = first.is_some_and(|first| ticket.is_none_or(|ticket| first < ticket));
+        let is_behind = first.is_some_and(|first| match turn {
+            Turn::Comes => true,
+            Turn::Waits(ticket) => first < ticket,
+            Turn::Holds | Turn::IsPromised => false,
+        });
         let limit = i128::from(self.budget.limit.as_pico());
         let is_full = part.left > 0 && account.spent + account.held + i128::from(part.left) > limit;
         if is_behind || is_full {

@@ -18,8 +18,8 @@
 //! 6. A window is computed from the time of day, and nothing is reset. A call belongs to the window in which it was let
 //!    through.
 //! 7. After a restart what was spent is read from the history, such as a client's ledger. Holds of the process before
-//!    are gone: what it had in flight when it was killed is not counted, and requests that it left in a batch store are
-//!    counted when their lines come. A cost of which the ledger has no bound counts only at the budget's own rate for
+//!    are gone: what it had in flight when it was killed is not counted. Requests that it left in a batch store are
+//!    promised, and held again also where that exceeds a limit. A cost of which the ledger has no bound counts only at the budget's own rate for
 //!    such calls.
 //!
 //! # Examples

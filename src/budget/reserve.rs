@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::kept::{Blocked, Request};
+use super::kept::{Blocked, Request, Turn};
 use super::{Admission, BudgetError, Budgets, Estimate, Hold};
 use crate::attribution::Attribution;
 use crate::clock::{Timestamp, bounded};
@@ -62,7 +62,7 @@ impl<'a> Reserve<'a> {
                 attribution: self.attribution,
                 estimate: self.estimate,
                 expires: now.get().saturating_add(self.estimate.settles_within),
-                ticket: self.place.map(|place| place.ticket),
+                turn: self.place.map_or(Turn::Comes, |place| Turn::Waits(place.ticket)),
             };
             let blocked = match books.reserve(&request, now, effects) {
                 Ok(key) => {

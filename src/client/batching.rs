@@ -167,8 +167,18 @@ struct WalkIn {
     hold: Option<Hold>,
     facts: Arc<Facts>,
     bound: Bound,
+    asked: Asked,
     /// The context that its caller gave.
-    _inner: Option<Arc<dyn Any + Send + Sync>>,
+    inner: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl WalkIn {
+    /// Becomes the context of a request.
+    fn takes_the_place_of(mut self, item: &mut BatchItem, hold: Option<Hold>) {
+        self.hold = hold;
+        self.inner = item.context.take();
+        item.context = Some(Arc::new(self));
+    }
 }
 
 impl Drop for WalkIn {
@@ -240,27 +250,51 @@ impl BatchGate for BudgetGate {
         if context::<Passenger>(item).is_some() {
             return Ok(());
         }
+        let (walk_in, estimate) = self.walk_in(item);
+        let hold = self.core.budgets.reserve(&item.attribution, &estimate).await;
+        let hold = hold.map_err(|error| BatchError::NotAdmitted(Arc::new(error)))?;
+        walk_in.takes_the_place_of(item, Some(hold));
+        Ok(())
+    }
+
+    fn resumed(&self, item: &mut BatchItem) {
+        let (walk_in, estimate) = self.walk_in(item);
+        let hold = self.core.budgets.hold_promised(&item.attribution, &estimate);
+        walk_in.takes_the_place_of(item, hold);
+    }
+}
+
+impl BudgetGate {
+    /// Reads a request, and says what its line can cost at most.
+    fn walk_in(&self, item: &BatchItem) -> (WalkIn, Estimate) {
         let facts = self.core.facts.get();
-        let bound = RequestView::read(&item.body).map_or_else(
-            |_| Bound::unknown(),
-            |view| Bound::of(&facts, &item.endpoint, &view),
-        );
+        let (bound, asked) = read(&self.core, &facts, item);
         let at = self.core.clock.now();
         let at_most = bound.cost(&facts, &item.endpoint, &item.model, Lane::Batch, at);
         let mut estimate = Estimate::of(&item.model, at_most).settles_within(BATCH_TIME);
         if let (Some(input), Some(output)) = bound.tokens(&facts, &item.endpoint, &item.model) {
             estimate = estimate.with_tokens(input, output);
         }
-        let hold = self.core.budgets.reserve(&item.attribution, &estimate).await;
-        let hold = hold.map_err(|error| BatchError::NotAdmitted(Arc::new(error)))?;
-        item.context = Some(Arc::new(WalkIn {
-            hold: Some(hold),
+        let walk_in = WalkIn {
+            hold: None,
             facts,
             bound,
-            _inner: item.context.take(),
-        }));
-        Ok(())
+            asked,
+            inner: None,
+        };
+        (walk_in, estimate)
     }
+}
+
+/// Reads what bounds a request's cost, and what its entry keeps of it.
+fn read(core: &Core, facts: &Facts, item: &BatchItem) -> (Bound, Asked) {
+    RequestView::read(&item.body).map_or_else(
+        |_| (Bound::unknown(), Asked::default()),
+        |view| {
+            let bound = Bound::of(facts, &item.endpoint, &view);
+            (bound, Asked::of(core.hash_key, &item.body, &view))
+        },
+    )
 }
 
 /// Books each line of a batch.
@@ -373,15 +407,10 @@ impl BatchObserver for Bookkeeper {
             Some(walk_in) => Arc::clone(&walk_in.facts),
             None => self.facts(passenger),
         };
-        let (bound, asked) = match passenger {
-            Some(passenger) => (passenger.bound.clone(), passenger.asked),
-            None => RequestView::read(&item.body).map_or_else(
-                |_| (Bound::unknown(), Asked::default()),
-                |view| {
-                    let bound = Bound::of(&facts, &item.endpoint, &view);
-                    (bound, Asked::of(self.core.hash_key, &item.body, &view))
-                },
-            ),
+        let (bound, asked) = match (passenger, context::<WalkIn>(item)) {
+            (Some(passenger), _) => (passenger.bound.clone(), passenger.asked),
+            (None, Some(walk_in)) => (walk_in.bound.clone(), walk_in.asked),
+            (None, None) => read(&self.core, &facts, item),
         };
         asked.note(&mut entry);
         // On the lane that was asked for: the answer may name another.

@@ -36,7 +36,8 @@ use crate::tokens::TokenCounter;
 /// - an [`InMemoryLedger`]
 /// - the built-in [`PriceBook`] and [`CapabilityBook`]
 /// - [`RetryPolicy::default`] and [`BatchPolicy::default`]
-/// - batched requests are kept in memory until they are answered: they die with the process
+/// - batched requests are kept in memory until they are answered: they die with the process, unless they are in a
+///   [`FileStore`](crate::batch::FileStore)
 /// - 1 s for a router to choose
 /// - streamed chats are asked for their usage, and the extra chunk is hidden from callers who did not ask for it
 #[derive(Debug)]

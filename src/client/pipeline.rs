@@ -29,13 +29,27 @@ pub(super) async fn run(
     let mut plan = Plan::make(&call).await?;
     let rides = batching::may_ride(&shared, &call, &mut plan)?;
     let lane = if rides { Lane::Batch } else { plan.go_at_once() };
-    budgeting::admit(&call, &mut plan, lane).await?;
+    // A key that is known attaches to a request that has its hold.
+    let attaches = rides
+        && call
+            .operation
+            .scope
+            .key
+            .as_ref()
+            .is_some_and(|key| shared.collector.knows_key(key));
+    if !attaches {
+        budgeting::admit(&call, &mut plan, lane).await?;
+    }
     if rides {
         if let Some(batched) = batching::ride(&shared, &call, &mut plan).await {
             return batched;
         }
         let lane = plan.go_at_once();
-        budgeting::cover(&call.operation, &plan, lane)?;
+        if attaches {
+            budgeting::admit(&call, &mut plan, lane).await?;
+        } else {
+            budgeting::cover(&call.operation, &plan, lane)?;
+        }
     }
     let mut course = Course::of(&plan, call.operation.core.sender.end());
     let mut row = Row::open(&call.operation, &mut plan, course.model());

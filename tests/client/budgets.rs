@@ -9,6 +9,7 @@ use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tempfile::TempDir;
+use thrifty::batch::FileStore;
 use thrifty::budget::{Admission, Budget, BudgetStatus, Each, Refusal, Unpriced, Window};
 use thrifty::ledger::{
     CostLedger, Degradation, FileLedger, Filter, InMemoryLedger, LedgerEntry, LedgerError, Query, Recorded,
@@ -377,6 +378,78 @@ async fn a_request_enqueued_directly_is_held_too() {
         (status.spent, status.held),
         (billed(&simulator).into(), UsdSum::ZERO)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_known_needs_no_room() {
+    let simulator = Simulator::builder().with_batch_delay(HOUR).build();
+    let llm = client_of(&simulator).with_budget(hard("0.006")).build().unwrap();
+    let first = llm.collector().enqueue(&short("gpt-4o")).key("a").await.unwrap();
+    drop(llm.collector().enqueue(&short("gpt-4o")).key("a").await.unwrap());
+    let patient = llm.within(12 * HOUR).key("b");
+    let calls = patient.chat();
+    assert!(
+        calls.create(short("gpt-4o")).await.is_err(),
+        "there is room for one line"
+    );
+    first.await.unwrap();
+    let both = [calls.create(short("gpt-4o")), calls.create(short("gpt-4o"))];
+    for answer in join_all(both).await {
+        answer.unwrap();
+    }
+    let status = status(&llm).await;
+    assert_eq!(
+        (status.spent, status.held),
+        (billed(&simulator).into(), UsdSum::ZERO)
+    );
+}
+
+#[test]
+fn what_an_earlier_program_left_in_a_spool_is_held_before_it_is_sent() {
+    let dir = TempDir::new().unwrap();
+    let simulator = Simulator::builder().with_batch_delay(HOUR).build();
+    let client = |limit| {
+        client_of(&simulator)
+            .with_batch_store(FileStore::open(dir.path().join("spool")).unwrap())
+            .with_budget(hard(limit))
+            .build()
+            .unwrap()
+    };
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    // With its runtime all that it does ends.
+    runtime().block_on(async {
+        let llm = client("1.00");
+        for key in ["a", "b", "c"] {
+            drop(llm.collector().enqueue(&short("gpt-4o")).key(key).await.unwrap());
+        }
+    });
+    assert_eq!(simulator.book().charges().len(), 0);
+    runtime().block_on(async {
+        let llm = client("0.012");
+        assert_eq!(llm.collector().flush().await.unwrap().len(), 3);
+        // It is more than the limit, but promised.
+        let held = status(&llm).await;
+        assert!(
+            held.held > usd("0.015").into() && held.left < UsdSum::ZERO,
+            "{held:?}"
+        );
+        assert!(llm.collector().enqueue(&short("gpt-4o")).await.is_err());
+        tokio::time::sleep(3 * HOUR).await;
+        let status = status(&llm).await;
+        assert_eq!(
+            (status.spent, status.held),
+            (billed(&simulator).into(), UsdSum::ZERO)
+        );
+        assert_eq!(simulator.book().charges().len(), 3);
+        let rows = rows(&llm).await;
+        assert!(rows.len() == 3 && rows.iter().all(|row| row.body_hash.is_some()));
+    });
 }
 
 #[tokio::test(start_paused = true)]
