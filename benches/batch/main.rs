@@ -15,6 +15,7 @@ mod enqueue;
 mod million;
 mod results;
 mod server;
+mod time;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -32,11 +33,18 @@ fn main() {
     if million::is_measured() {
         return;
     }
+    if std::env::args().any(|arg| arg == "time") {
+        time::polls();
+        time::deadlines();
+        return;
+    }
     enqueue::by_64_callers();
     enqueue::many();
     results::flush();
     results::ingest();
     million::run();
+    time::polls();
+    time::deadlines();
 }
 
 /// A chat request whose body has 1 kB.

@@ -33,6 +33,7 @@ mod collector;
 mod driver;
 mod error;
 mod faults;
+mod files;
 mod flush;
 mod handle;
 mod input;
@@ -48,6 +49,7 @@ mod shared;
 mod state;
 mod store;
 mod turnaround;
+mod twin;
 mod watch;
 
 pub use api::{

@@ -24,6 +24,8 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 /// - `max_batches_an_hour`: 2,000, OpenAI's limit
 /// - `breaker_wait`: 10 min without new batches of an endpoint and model when most lines of one have failed alike, at
 ///   least 10 and with the same status; then 100 lines are tried, and each time that they fail too the wait doubles
+/// - `delete_files`: the files of a batch are deleted at the server once what they say is durable here; with a store that
+///   is gone with the process they are kept
 /// - `settle`: 30 s between the looks for a batch whose creation was not answered
 /// - `report_wait`: 10 min for lines that a finished batch has not reported
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub struct BatchPolicy {
     pub(super) max_poll: Duration,
     pub(super) max_batches_an_hour: usize,
     pub(super) breaker_wait: Duration,
+    pub(super) delete_files: bool,
     pub(super) settle: Duration,
     pub(super) report_wait: Duration,
 }
@@ -59,6 +62,7 @@ impl Default for BatchPolicy {
             max_poll: Duration::from_secs(30 * 60),
             max_batches_an_hour: 2_000,
             breaker_wait: Duration::from_secs(600),
+            delete_files: true,
             settle: Duration::from_secs(30),
             report_wait: Duration::from_secs(600),
         }
@@ -142,6 +146,14 @@ impl BatchPolicy {
     #[must_use]
     pub fn with_breaker_wait(mut self, wait: Duration) -> Self {
         self.breaker_wait = wait;
+        self
+    }
+
+    /// Sets whether the files of a batch that is over are deleted at the server; files that do not say of every line what
+    /// became of it never are. Servers delete them by themselves after some time, OpenAI after 30 days.
+    #[must_use]
+    pub fn with_files_deleted(mut self, deleted: bool) -> Self {
+        self.delete_files = deleted;
         self
     }
 

@@ -51,7 +51,11 @@ pub(super) async fn ride(
         plan.reason = Some(format!("{reason}not batched: {why}").into());
         plan.degradations.push(Degradation::NotBatched);
     };
-    if within < collector.policy().min_window() {
+    let model = plan.model.as_ref().or(plan.requested.as_ref());
+    let shortest = model.map_or(collector.policy().min_window(), |model| {
+        collector.min_window(&operation.endpoint, model)
+    });
+    if within < shortest {
         at_once(plan, "it must be answered too soon");
         return None;
     }

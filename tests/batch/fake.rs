@@ -69,6 +69,8 @@ struct World {
     deaf: bool,
     looks: Vec<(&'static str, Instant)>,
     cancels: usize,
+    deleted: Vec<String>,
+    double_creates: usize,
     faults: Vec<(&'static str, usize, Fail)>,
     calls: Vec<String>,
 }
@@ -154,6 +156,12 @@ impl FakeApi {
         self
     }
 
+    /// The next creations happen twice, and their answers are lost.
+    pub(crate) fn doubling_creates(self, times: usize) -> Self {
+        self.0.lock().unwrap().double_creates = times;
+        self
+    }
+
     /// The next creations do not happen, which their caller cannot know.
     pub(crate) fn dropping_creates(self, times: usize) -> Self {
         self.0.lock().unwrap().drop_creates = times;
@@ -208,6 +216,11 @@ impl FakeApi {
     /// The calls that read batches, and when they were made.
     pub(crate) fn looks(&self) -> Vec<(&'static str, Instant)> {
         self.0.lock().unwrap().looks.clone()
+    }
+
+    /// The files that were deleted.
+    pub(crate) fn deleted(&self) -> Vec<String> {
+        self.0.lock().unwrap().deleted.clone()
     }
 
     pub(crate) fn cancels(&self) -> usize {
@@ -296,6 +309,11 @@ impl World {
             end,
             cancelled: false,
         });
+        if self.double_creates > 0 {
+            self.double_creates -= 1;
+            self.lose_creates += 1;
+            return self.create(new);
+        }
         if self.lose_creates > 0 {
             self.lose_creates -= 1;
             return Some(Err(ApiError::new(
@@ -421,6 +439,7 @@ impl BatchApi for FakeApi {
         self.strike("delete")?;
         let mut world = self.0.lock().unwrap();
         world.calls.push("delete".into());
+        world.deleted.push(file_id.to_owned());
         world
             .files
             .remove(file_id)
