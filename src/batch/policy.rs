@@ -12,12 +12,15 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 /// - `max_requests`: 50,000 lines a file, OpenAI's limit
 /// - `max_bytes`: 198,000,000 bytes a file, 1 % under OpenAI's limit
 /// - `max_delay`: 60 s from the oldest buffered request until its file is uploaded
-/// - `min_window`: 2 h; a call that may wait less long does not ride a batch
-/// - `slack`: 10 min before its deadline a request is sent on a faster lane
+/// - `min_window`: 2 h; a call that may wait less long does not ride a batch, and none does that may wait less long than
+///   half of the last batches took, by [`BatchCollector::min_window`](super::BatchCollector::min_window)
+/// - `slack`: 10 min before its deadline a request is sent on a faster lane; where more have the same deadline than the
+///   lane takes in that time, 64 at once, the first leave earlier
 /// - `max_attempts`: 3 batches for a request that none of them ran
 /// - `max_tries`: 10 tries of a call that the server refuses though it may still take it, such as a batch over a file
 ///   that is not there yet
-/// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take
+/// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take; and
+///   for so long beyond its 24 h a batch may go on: one that then stands still for an hour is cancelled
 /// - `min_poll`, `max_poll`: 1 s until the first look at a batch, and 30 min between two of them at most. Between those
 ///   it is 5 s or 2 % of the batch's age, whichever is more, so that a batch of a day takes fewer than 400 looks; calls
 ///   that are tried again wait for `min_poll` at first, and for 60 s at most

@@ -243,7 +243,9 @@ impl Pass<'_> {
         };
         let shared = &self.job.shared;
         let held = shared.lock().trip(&self.job.id, &shared.policy, Instant::now());
-        tracing::error!(batch_id = %self.batch_id, status, lines = self.lines, ?held, "most lines of a batch have failed alike; no more of their kind are sent for a while");
+        if let Some(held) = held {
+            tracing::error!(batch_id = %self.batch_id, status, lines = self.lines, ?held, "most lines of a batch have failed alike; no more of their kind are sent for a while");
+        }
     }
 
     async fn finish(self) -> Result<(), StoreError> {

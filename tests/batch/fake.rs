@@ -65,6 +65,7 @@ struct World {
     plan: Option<Plan>,
     runs: Option<Runs>,
     page: usize,
+    strangers: usize,
     limit: Option<(usize, bool)>,
     deaf: bool,
     looks: Vec<(&'static str, Instant)>,
@@ -132,6 +133,12 @@ impl FakeApi {
     /// How many batches the list shows at once; one if nothing is said.
     pub(crate) fn with_pages_of(self, batches: usize) -> Self {
         self.0.lock().unwrap().page = batches;
+        self
+    }
+
+    /// How many batches of others are listed before ours.
+    pub(crate) fn with_strangers(self, batches: usize) -> Self {
+        self.0.lock().unwrap().strangers = batches;
         self
     }
 
@@ -232,6 +239,14 @@ impl FakeApi {
         let world = self.0.lock().unwrap();
         let ran = world.batches.iter().filter(|batch| batch.end.status != "failed");
         ran.map(|batch| (batch.made, batch.bytes)).collect()
+    }
+
+    /// The lines of all batches that were not refused.
+    pub(crate) fn ran(&self) -> Vec<Line> {
+        let world = self.0.lock().unwrap();
+        let ran = world.batches.iter().filter(|batch| batch.end.status != "failed");
+        ran.flat_map(|batch| parse(&world.files[&batch.new.input_file_id].1))
+            .collect()
     }
 
     /// The lines of each batch.
@@ -406,9 +421,15 @@ impl BatchApi for FakeApi {
             0
         };
         // The newest first.
-        let last: usize = after.map_or(shown, |id| id.trim_start_matches("batch-").parse().unwrap());
+        let all = shown + world.strangers;
+        let last: usize = after.map_or(all, |id| id.rsplit('-').next().unwrap().parse().unwrap());
         let first = last.saturating_sub(world.page.max(1));
-        let data: Vec<_> = (first..last).rev().map(|index| world.view(index)).collect();
+        let view = |index: usize| match index {
+            _ if index < shown => world.view(index),
+            _ => serde_json::from_value(json!({"id": format!("theirs-{index}"), "status": "completed"}))
+                .unwrap(),
+        };
+        let data: Vec<BatchView> = (first..last).rev().map(view).collect();
         Ok(serde_json::from_value(json!({"data": data, "has_more": first > 0})).unwrap())
     }
 

@@ -252,7 +252,10 @@ impl State {
         now: Instant,
     ) -> Option<Duration> {
         let flush = self.flushes.get_mut(id)?;
-        flush.failed_alike = true;
+        // Its files may be read more than once.
+        if std::mem::replace(&mut flush.failed_alike, true) {
+            return None;
+        }
         let lane = self.lanes.get_mut(flush.lane as usize)?;
         Some(lane.breaker.trip(policy.breaker_wait, now))
     }
