@@ -15,6 +15,7 @@ mod enqueue;
 mod million;
 mod results;
 mod server;
+mod time;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -48,6 +49,10 @@ fn main() {
     }
     if is_wanted("million") {
         million::run();
+    }
+    if is_wanted("time") {
+        time::polls();
+        time::deadlines();
     }
 }
 

@@ -26,6 +26,7 @@ use crate::attribution::Attribution;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::endpoint::Endpoint;
 use crate::id::RequestId;
+use crate::model::ModelId;
 
 /// Collects requests that can wait, sends them in batches and hands out the answers.
 ///
@@ -135,6 +136,17 @@ impl BatchCollector {
     /// Returns the policy.
     pub fn policy(&self) -> &BatchPolicy {
         &self.0.policy
+    }
+
+    /// Returns the shortest wait for which a call of this kind rides a batch: the policy's, or longer if more than half of
+    /// the last batches would have come too late. Such a call would be paid twice as often as not, and cost more than one
+    /// that goes at once.
+    pub fn min_window(&self, endpoint: &Endpoint, model: &ModelId) -> Duration {
+        let policy = &self.0.policy;
+        let expected = self.0.lock().expected_turnaround(endpoint, model);
+        let around = policy.max_delay.saturating_add(policy.slack);
+        let needed = expected.map(|expected| expected.saturating_add(around));
+        needed.unwrap_or_default().max(policy.min_window)
     }
 
     /// Takes a request; await what is returned to get its [`BatchHandle`].

@@ -15,13 +15,10 @@ use super::api::{ApiError, Effect, FasterLane, LineAnswer, Outcome};
 use super::error::BatchError;
 use super::flush;
 use super::shared::{Ending, Shared};
-use super::state::{Place, Request, Rescue};
+use super::state::{MAX_RESCUES, Place, Request, Rescue};
 use super::store::FlushId;
 use crate::error::ErrorKind;
 use crate::id::RequestId;
-
-/// How many requests are on the faster lane at once.
-const MAX_RESCUES: usize = 64;
 
 /// How long to wait when there is nothing to wait for but a wake-up.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -92,15 +89,17 @@ impl Shared {
             }
         }
         let mut rescues = Vec::new();
+        let crowded = self.faster.is_some() && state.is_crowded(self.policy.slack, now);
+        let is_due = |(at, _): &(Instant, RequestId)| *at <= now || crowded;
         while state.rescuing < MAX_RESCUES
-            && let Some((_, id)) = state.rescues.first().copied().filter(|(at, _)| *at <= now)
+            && let Some((_, id)) = state.rescues.first().copied().filter(is_due)
         {
             state.rescues.pop_first();
             let Some(lane) = &self.faster else { continue };
             let Some(row) = state.find(id) else { continue };
             let settled = state.get(row).is_none_or(Request::is_settled);
             // Nobody waits, so nothing is lost by the batch's own pace.
-            if settled || !state.is_awaited(row) || !matches!(state.rescue(row), Rescue::NotYet) {
+            if settled || !state.is_wanted(row) || !matches!(state.rescue(row), Rescue::NotYet) {
                 continue;
             }
             tracing::debug!(request_id = %id, "the deadline is near; sent on a faster lane");
@@ -118,7 +117,7 @@ impl Shared {
         }
         // When all places are taken, one that gets free is the wake-up.
         let rescue = state.rescues.first().filter(|_| state.rescuing < MAX_RESCUES);
-        let next = [retry, rescue.map(|(at, _)| *at)];
+        let next = [retry, rescue.map(|(at, _)| *at), state.next_look_at_crowd()];
         let seal = if retry.is_some() {
             None
         } else {
@@ -134,11 +133,13 @@ impl Shared {
 
 /// Sends a request on the faster lane; the first valid answer wins.
 async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, id: RequestId) {
+    let begun = Instant::now();
     let (outcome, body) = send(&shared, &*lane, id).await;
     let valid = outcome.as_ref().is_ok_and(LineAnswer::is_success);
     {
         let mut state = shared.lock();
         state.rescuing = state.rescuing.saturating_sub(1);
+        state.rescue_took(begun.elapsed());
         let Some(row) = state.find(id) else { return };
         let in_batch =
             |request: &Request| !request.is_settled() && matches!(request.place(), Place::InFlush(_));

@@ -146,7 +146,9 @@ impl Job {
         let new = NewBatch::new(&*file_id, endpoint, metadata);
         if self.turn().await && self.has_stale_lines() {
             let flush = self.id.clone();
-            return self.shared.commit(Record::CreateAbandoned { flush }).await;
+            self.shared.commit(Record::CreateAbandoned { flush }).await?;
+            self.delete_files([&*file_id]).await;
+            return Ok(());
         }
         let mut backoff = Backoff::new(&self.shared);
         loop {

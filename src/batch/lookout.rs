@@ -97,9 +97,10 @@ impl Lookout {
     async fn look(&self, api: &dyn BatchApi) {
         let mut unseen = self.due();
         let only = self.lock().len() == 1;
-        let mut after: Option<String> = None;
-        // A page that shows none of ours, or is for one batch only, is worth no more than that batch itself.
-        while !only && (after.is_none() || unseen.len() > 1) {
+        let (mut after, mut pages) = (None::<String>, 0);
+        // Others of the account may have many batches; then reading on costs more than reading ours one by one.
+        while !only && (pages == 0 || unseen.len() > pages) {
+            pages += 1;
             let page = match api.list(after.as_deref()).await {
                 Ok(page) => page,
                 Err(error) if error.is_retryable() => {
@@ -114,15 +115,13 @@ impl Lookout {
                 }
             };
             let last = page.data.last().map(|batch| batch.id.clone());
-            let mut ours = 0;
             for batch in page.data {
                 let id = batch.id.clone();
                 if self.saw(&id, Ok(batch)) {
-                    ours += 1;
                     unseen.retain(|unseen| **unseen != *id);
                 }
             }
-            if !page.has_more || ours == 0 || last.is_none() || last == after {
+            if !page.has_more || last.is_none() || last == after {
                 break;
             }
             after = last;

@@ -33,6 +33,7 @@ mod collector;
 mod driver;
 mod error;
 mod faults;
+mod files;
 mod flush;
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("../docs/journal_format.md")]
@@ -51,6 +52,7 @@ mod shared;
 mod state;
 mod store;
 mod turnaround;
+mod twin;
 mod watch;
 
 #[cfg(test)]

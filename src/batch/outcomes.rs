@@ -75,6 +75,20 @@ impl Outcomes {
         self
     }
 
+    fn ask(&self, name: &str) {
+        let mut state = self.shared.lock();
+        if !state.ask_for_outcomes(name) {
+            return;
+        }
+        // While nobody waited, deadlines may have been let pass.
+        let open = state.requests().filter(|(_, request)| !request.is_settled());
+        let open: Vec<_> = open.map(|(row, _)| row).collect();
+        for row in open {
+            self.shared.plan_rescue(&mut state, row);
+        }
+        self.shared.wake.notify_one();
+    }
+
     /// Waits for the next outcome; `None` once the collector is shut down and none is left.
     ///
     /// # Errors
@@ -85,7 +99,7 @@ impl Outcomes {
     pub async fn next(&mut self) -> Result<Option<Delivery>, BatchError> {
         self.shared.load().await?;
         if let Some(name) = self.asked.take() {
-            self.shared.lock().ask_for_outcomes(&name);
+            self.ask(&name);
         }
         loop {
             let mut more = pin!(self.shared.settled.notified());
@@ -162,6 +176,11 @@ impl Drop for Delivery {
 }
 
 impl Deliveries {
+    /// Whether anybody takes outcomes.
+    pub(super) const fn is_asked(&self) -> bool {
+        self.is_asked
+    }
+
     /// Ends a lease, if it is still this one.
     fn end(&mut self, id: RequestId, number: u64) -> bool {
         let is_own = self.leases.get(&id).is_some_and(|lease| lease.number == number);
@@ -180,11 +199,11 @@ impl Deliveries {
 }
 
 impl State {
-    /// Begins to keep outcomes for those who ask, and gives back what one of this name had.
-    pub(super) fn ask_for_outcomes(&mut self, name: &str) {
+    /// Begins to keep outcomes for those who ask, and gives back what one of this name had; true if it is the first.
+    pub(super) fn ask_for_outcomes(&mut self, name: &str) -> bool {
         if std::mem::replace(&mut self.deliveries.is_asked, true) {
             self.deliveries.take_back(|lease| *lease.name == *name);
-            return;
+            return false;
         }
         let mut ids: Vec<_> = self
             .requests()
@@ -193,6 +212,7 @@ impl State {
             .collect();
         ids.sort_unstable();
         self.deliveries.waiting.extend(ids);
+        true
     }
 
     fn is_for_those_who_ask(&self, row: Row) -> bool {

@@ -12,18 +12,23 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 /// - `max_requests`: 50,000 lines a file, OpenAI's limit
 /// - `max_bytes`: 198,000,000 bytes a file, 1 % under OpenAI's limit
 /// - `max_delay`: 60 s from the oldest buffered request until its file is uploaded
-/// - `min_window`: 2 h; a call that may wait less long does not ride a batch
-/// - `slack`: 10 min before its deadline a request is sent on a faster lane
+/// - `min_window`: 2 h; a call that may wait less long does not ride a batch, and none does that may wait less long than
+///   half of the last batches took, by [`BatchCollector::min_window`](super::BatchCollector::min_window)
+/// - `slack`: 10 min before its deadline a request is sent on a faster lane; where more have the same deadline than the
+///   lane takes in that time, 64 at once, the first leave earlier
 /// - `max_attempts`: 3 batches for a request that none of them ran
 /// - `max_tries`: 10 tries of a call that the server refuses though it may still take it, such as a batch over a file
 ///   that is not there yet
-/// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take
+/// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take; and
+///   for so long beyond its 24 h a batch may go on: one that then stands still for an hour is cancelled
 /// - `min_poll`, `max_poll`: 1 s until the first look at a batch, and 30 min between two of them at most. Between those
 ///   it is 5 s or 2 % of the batch's age, whichever is more, so that a batch of a day takes fewer than 400 looks; calls
 ///   that are tried again wait for `min_poll` at first, and for 60 s at most
 /// - `max_batches_an_hour`: 2,000, OpenAI's limit
 /// - `breaker_wait`: 10 min without new batches of an endpoint and model when most lines of one have failed alike, at
 ///   least 10 and with the same status; then 100 lines are tried, and each time that they fail too the wait doubles
+/// - `delete_files`: the files of a batch are deleted at the server once what they say is durable here; with a store that
+///   is gone with the process they are kept
 /// - `settle`: 30 s between the looks for a batch whose creation was not answered
 /// - `report_wait`: 10 min for lines that a finished batch has not reported
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,7 @@ pub struct BatchPolicy {
     pub(super) max_poll: Duration,
     pub(super) max_batches_an_hour: usize,
     pub(super) breaker_wait: Duration,
+    pub(super) delete_files: bool,
     pub(super) settle: Duration,
     pub(super) report_wait: Duration,
 }
@@ -59,6 +65,7 @@ impl Default for BatchPolicy {
             max_poll: Duration::from_secs(30 * 60),
             max_batches_an_hour: 2_000,
             breaker_wait: Duration::from_secs(600),
+            delete_files: true,
             settle: Duration::from_secs(30),
             report_wait: Duration::from_secs(600),
         }
@@ -142,6 +149,14 @@ impl BatchPolicy {
     #[must_use]
     pub fn with_breaker_wait(mut self, wait: Duration) -> Self {
         self.breaker_wait = wait;
+        self
+    }
+
+    /// Sets whether the files of a batch that is over are deleted at the server; files that do not say of every line what
+    /// became of it never are. Servers delete them by themselves after some time, OpenAI after 30 days.
+    #[must_use]
+    pub fn with_files_deleted(mut self, deleted: bool) -> Self {
+        self.delete_files = deleted;
         self
     }
 

@@ -23,6 +23,8 @@ struct Server(Arc<Mutex<World>>);
 #[derive(Debug, Default)]
 struct World {
     files: BTreeMap<String, Vec<String>>,
+    /// The input lines that each output answers.
+    outputs: BTreeMap<String, Vec<String>>,
     uploads: usize,
     batches: Vec<NewBatch>,
     /// How often each request was billed.
@@ -68,6 +70,8 @@ impl BatchApi for Server {
             .get(&batch.input_file_id)
             .cloned()
             .ok_or_else(|| gone(400))?;
+        let output = format!("output-{}", world.batches.len());
+        world.outputs.insert(output, lines.clone());
         for line in lines {
             let line: Value = serde_json::from_str(&line).unwrap();
             let question = line["body"]["n"].to_string();
@@ -99,9 +103,8 @@ impl BatchApi for Server {
     }
 
     async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
-        let index: usize = file_id.trim_start_matches("output-").parse().unwrap();
         let world = self.0.lock().unwrap();
-        let lines = &world.files[&world.batches[index].input_file_id];
+        let lines = world.outputs.get(file_id).ok_or_else(|| gone(404))?;
         let answers = lines.iter().map(|line| {
             let line: Value = serde_json::from_str(line).unwrap();
             let body = json!({"answer": line["body"]["n"]});
@@ -113,7 +116,11 @@ impl BatchApi for Server {
     }
 
     async fn delete_file(&self, file_id: &str) -> Result<(), ApiError> {
-        let removed = self.0.lock().unwrap().files.remove(file_id);
+        let mut world = self.0.lock().unwrap();
+        let removed = world
+            .files
+            .remove(file_id)
+            .or_else(|| world.outputs.remove(file_id));
         removed.map(|_| ()).ok_or_else(|| gone(404))
     }
 }

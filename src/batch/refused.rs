@@ -59,11 +59,13 @@ impl Job {
                 last: None,
             }
         } else if !endless && may_be_of_a_line(faults) && self.divide()? {
-            return self.shared.close(&self.id).await;
+            // Nothing is left in it.
+            Unanswered::Free
         } else {
-            return self.fail(&first).await;
+            Unanswered::Settled(Err(first))
         };
         self.all_unanswered(Some(batch_id), &next).await?;
+        self.delete_files([&*file_id]).await;
         self.shared.close(&self.id).await
     }
 
@@ -124,9 +126,14 @@ impl Job {
         };
         tracing::warn!(%batch_id, limit = named, ?next, "the limit of enqueued tokens is reached");
         match next {
-            Refused::GiveUp => self.fail(&refusal(batch_id, Some(fault))).await,
-            Refused::Split => {
-                self.all_unanswered(Some(batch_id), &Unanswered::Free).await?;
+            Refused::GiveUp | Refused::Split => {
+                let next = if next == Refused::Split {
+                    Unanswered::Free
+                } else {
+                    Unanswered::Settled(Err(refusal(batch_id, Some(fault))))
+                };
+                self.all_unanswered(Some(batch_id), &next).await?;
+                self.delete_files([&*file_id]).await;
                 self.shared.close(&self.id).await
             }
             Refused::Wait { alone } => {

@@ -39,11 +39,16 @@ pub(super) enum Unanswered {
     Settled(Outcome),
 }
 
-/// Reads both files until every line is known, or the time is over.
+/// Reads both files until every line is known, or the time is over. Returns the files if they have said of every line what
+/// became of it.
 ///
 /// # Errors
 /// If the store has no room for what the lines say; then they can be read again.
-pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView) -> Result<(), StoreError> {
+pub(super) async fn collect(
+    job: &Job,
+    batch_id: &Arc<str>,
+    mut batch: BatchView,
+) -> Result<Vec<String>, StoreError> {
     let policy = &job.shared.policy;
     let end = Instant::now() + bounded(policy.patience);
     // How long lines may be missing counts from the first time that both files were read to their end.
@@ -77,12 +82,17 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
         pass.finish().await?;
         let left = job.open();
         if left == 0 {
-            return Ok(());
+            return Ok(batch
+                .output_file_id
+                .into_iter()
+                .chain(batch.error_file_id)
+                .collect());
         }
         if ran_nothing(&batch) {
             let code = Some(format!("batch_{}", batch.status.to_ascii_lowercase()).into());
             let next = Unanswered::NotRun { code, last: None };
-            return job.all_unanswered(Some(batch_id), &next).await;
+            job.all_unanswered(Some(batch_id), &next).await?;
+            return Ok(Vec::new());
         }
         if all_read {
             until.get_or_insert_with(|| Instant::now() + bounded(policy.report_wait));
@@ -93,7 +103,8 @@ pub(super) async fn collect(job: &Job, batch_id: &Arc<str>, mut batch: BatchView
                 batch_id: Some(batch_id.clone()),
             };
             let next = Unanswered::Settled(Err(unreported));
-            return job.all_unanswered(Some(batch_id), &next).await;
+            job.all_unanswered(Some(batch_id), &next).await?;
+            return Ok(Vec::new());
         }
         sleep(wait).await;
         wait = (wait * 2).min(policy.pause());
@@ -241,7 +252,9 @@ impl Pass<'_> {
         };
         let shared = &self.job.shared;
         let held = shared.lock().trip(&self.job.id, &shared.policy, Instant::now());
-        tracing::error!(batch_id = %self.batch_id, status, lines = self.lines, ?held, "most lines of a batch have failed alike; no more of their kind are sent for a while");
+        if let Some(held) = held {
+            tracing::error!(batch_id = %self.batch_id, status, lines = self.lines, ?held, "most lines of a batch have failed alike; no more of their kind are sent for a while");
+        }
     }
 
     async fn finish(self) -> Result<(), StoreError> {

@@ -85,10 +85,8 @@ async fn find(job: &Job, file_id: &str, at: Timestamp) -> Result<Option<Arc<str>
     let mut found = found.into_iter();
     let kept = found.next();
     for twin in found {
-        tracing::error!(batch_id = twin.id, "a flush has two batches; one is cancelled");
-        if let Err(error) = job.shared.api.cancel(&twin.id).await {
-            tracing::error!(batch_id = twin.id, %error, "the second batch could not be cancelled");
-        }
+        // Before the other one is kept: after that nobody looks for twins again.
+        job.end_twin(&twin.id).await;
     }
     Ok(kept.map(|batch| batch.id.into()))
 }

@@ -321,7 +321,7 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    fn tell(&self, settled: &Settled<'_>) {
+    pub(super) fn tell(&self, settled: &Settled<'_>) {
         let Some(observer) = &self.observer else { return };
         if catch_unwind(AssertUnwindSafe(|| observer.settled(settled))).is_err() {
             tracing::error!(request_id = %settled.item.id, "the batch observer panicked");

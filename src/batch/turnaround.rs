@@ -3,14 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// What is supposed before a batch has ended: ten of them, of which half end within the hour and two take the whole day.
 ///
 /// An assumption, and a cautious one: OpenAI promises a day and says that it is often quicker, without a number. Ten
 /// batches of our own weigh as much.
 const PRIOR: [(usize, Duration); 3] = [(5, hours(1)), (3, hours(6)), (2, hours(24))];
 
-/// How many batches are remembered; older ones say little of today.
+/// How many batches are remembered, and for how long; older ones say little of today.
 const REMEMBERED: usize = 200;
+const FOR: Duration = hours(24);
 
 const fn hours(count: u64) -> Duration {
     Duration::from_secs(count * 3_600)
@@ -19,7 +22,8 @@ const fn hours(count: u64) -> Duration {
 /// How long the batches of one endpoint and model take.
 #[derive(Debug, Default)]
 pub(super) struct Turnaround {
-    seen: VecDeque<Duration>,
+    /// When each one ended, and how long it took.
+    seen: VecDeque<(Instant, Duration)>,
 }
 
 impl Turnaround {
@@ -28,7 +32,7 @@ impl Turnaround {
         if self.seen.len() == REMEMBERED {
             self.seen.pop_front();
         }
-        self.seen.push_back(took);
+        self.seen.push_back((Instant::now(), took));
     }
 
     /// Returns the time by which half of the batches have ended.
@@ -36,7 +40,8 @@ impl Turnaround {
         let prior = PRIOR
             .iter()
             .flat_map(|(weight, took)| std::iter::repeat_n(*took, *weight));
-        let mut all: Vec<_> = self.seen.iter().copied().chain(prior).collect();
+        let recent = self.seen.iter().filter(|(at, _)| at.elapsed() < FOR);
+        let mut all: Vec<_> = recent.map(|(_, took)| *took).chain(prior).collect();
         let middle = (all.len() - 1) / 2;
         *all.select_nth_unstable(middle).1
     }
@@ -60,16 +65,19 @@ mod tests {
         assert_eq!(turnaround.expected(), hours(2));
     }
 
-    #[test]
-    fn what_was_long_ago_is_forgotten() {
+    #[tokio::test(start_paused = true)]
+    async fn what_was_long_ago_is_forgotten() {
         let mut turnaround = Turnaround::default();
         for _ in 0..500 {
             turnaround.saw(hours(20));
         }
+        assert_eq!(turnaround.expected(), hours(20));
         for _ in 0..REMEMBERED {
             turnaround.saw(hours(3));
         }
         assert_eq!(turnaround.seen.len(), REMEMBERED);
         assert_eq!(turnaround.expected(), hours(3));
+        tokio::time::sleep(FOR).await;
+        assert_eq!(turnaround.expected(), hours(1));
     }
 }

@@ -51,7 +51,10 @@ impl Job {
                 "completed" | "expired" | "cancelled" => {
                     self.passed();
                     self.took(began.elapsed());
-                    results::collect(self, &batch_id, batch).await?;
+                    let files = results::collect(self, &batch_id, batch).await?;
+                    // The input is done with in any case.
+                    let files = files.iter().map(String::as_str).chain([&*file_id]);
+                    self.delete_files(files.collect::<Vec<_>>()).await;
                     return self.shared.close(&self.id).await;
                 }
                 "in_progress" | "finalizing" => self.passed(),
@@ -206,6 +209,6 @@ mod tests {
         let hour = Duration::from_secs(3_600);
         let mut pace = Pace::new(&BatchPolicy::default(), hour);
         pace.ramp = hour;
-        assert!(pace.wait(hour) * 2 < pace.wait(2 * hour / 3));
+        assert!(pace.wait(hour) * 4 < pace.wait(2 * hour));
     }
 }

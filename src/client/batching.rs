@@ -43,7 +43,11 @@ pub(super) fn may_ride(shared: &Shared, call: &Call, plan: &mut Plan) -> Result<
     let Some(within) = operation.scope.within else {
         return Ok(false);
     };
-    let why = if within < shared.collector.policy().min_window() {
+    let model = plan.model.as_ref().or(plan.requested.as_ref());
+    let shortest = model.map_or(shared.collector.policy().min_window(), |model| {
+        shared.collector.min_window(&operation.endpoint, model)
+    });
+    let why = if within < shortest {
         "it must be answered too soon"
     } else if !operation.endpoint.is_metered() {
         "its endpoint has no batches"

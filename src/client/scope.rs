@@ -60,11 +60,11 @@ impl<C: Config + Clone> LlmClient<C> {
 
     /// Says that the answer may take this long.
     ///
-    /// A call whose time is at least the collector's [`min_window`](crate::batch::BatchPolicy) rides a batch at half the
-    /// price, if its endpoint and body can; its future then resolves when its line does. Streams and others go at
-    /// once, and their ledger entry says why. By the flex lane, if they may take
-    /// [15 minutes](crate::LlmClientBuilder::with_flex_window), leave the lane open and have a price there. So do calls with headers, a query or a path of their own, which a batch
-    /// cannot carry.
+    /// A call whose time is at least the collector's [`min_window`](crate::batch::BatchCollector::min_window) rides a
+    /// batch at half the price, if its endpoint and body can; its future then resolves when its line does. Streams and
+    /// others go at once, and their ledger entry says why; so do calls with headers, a query or a path of their own,
+    /// which a batch cannot carry. They go by the flex lane if they may take
+    /// [15 minutes](crate::LlmClientBuilder::with_flex_window), leave the lane open and have a price there.
     ///
     /// If the batch refuses the model that a router chose, the call goes on at once, as it was asked. The fallbacks of
     /// a route are for calls that go at once.

@@ -65,10 +65,13 @@ struct World {
     plan: Option<Plan>,
     runs: Option<Runs>,
     page: usize,
+    strangers: usize,
     limit: Option<(usize, bool)>,
     deaf: bool,
     looks: Vec<(&'static str, Instant)>,
     cancels: usize,
+    deleted: Vec<String>,
+    double_creates: usize,
     faults: Vec<(&'static str, usize, Fail)>,
     calls: Vec<String>,
 }
@@ -133,6 +136,12 @@ impl FakeApi {
         self
     }
 
+    /// How many batches of others are listed before ours.
+    pub(crate) fn with_strangers(self, batches: usize) -> Self {
+        self.0.lock().unwrap().strangers = batches;
+        self
+    }
+
     /// How many bytes may be in running batches; the error names it or not.
     pub(crate) fn with_room_for(self, bytes: usize, named: bool) -> Self {
         self.0.lock().unwrap().limit = Some((bytes, named));
@@ -151,6 +160,12 @@ impl FakeApi {
         world.lose_creates = times;
         world.hide_until_list = hidden_lists;
         drop(world);
+        self
+    }
+
+    /// The next creations happen twice, and their answers are lost.
+    pub(crate) fn doubling_creates(self, times: usize) -> Self {
+        self.0.lock().unwrap().double_creates = times;
         self
     }
 
@@ -210,6 +225,11 @@ impl FakeApi {
         self.0.lock().unwrap().looks.clone()
     }
 
+    /// The files that were deleted.
+    pub(crate) fn deleted(&self) -> Vec<String> {
+        self.0.lock().unwrap().deleted.clone()
+    }
+
     pub(crate) fn cancels(&self) -> usize {
         self.0.lock().unwrap().cancels
     }
@@ -219,6 +239,14 @@ impl FakeApi {
         let world = self.0.lock().unwrap();
         let ran = world.batches.iter().filter(|batch| batch.end.status != "failed");
         ran.map(|batch| (batch.made, batch.bytes)).collect()
+    }
+
+    /// The lines of all batches that were not refused.
+    pub(crate) fn ran(&self) -> Vec<Line> {
+        let world = self.0.lock().unwrap();
+        let ran = world.batches.iter().filter(|batch| batch.end.status != "failed");
+        ran.flat_map(|batch| parse(&world.files[&batch.new.input_file_id].1))
+            .collect()
     }
 
     /// The lines of each batch.
@@ -296,6 +324,11 @@ impl World {
             end,
             cancelled: false,
         });
+        if self.double_creates > 0 {
+            self.double_creates -= 1;
+            self.lose_creates += 1;
+            return self.create(new);
+        }
         if self.lose_creates > 0 {
             self.lose_creates -= 1;
             return Some(Err(ApiError::new(
@@ -388,9 +421,15 @@ impl BatchApi for FakeApi {
             0
         };
         // The newest first.
-        let last: usize = after.map_or(shown, |id| id.trim_start_matches("batch-").parse().unwrap());
+        let all = shown + world.strangers;
+        let last: usize = after.map_or(all, |id| id.rsplit('-').next().unwrap().parse().unwrap());
         let first = last.saturating_sub(world.page.max(1));
-        let data: Vec<_> = (first..last).rev().map(|index| world.view(index)).collect();
+        let view = |index: usize| match index {
+            _ if index < shown => world.view(index),
+            _ => serde_json::from_value(json!({"id": format!("theirs-{index}"), "status": "completed"}))
+                .unwrap(),
+        };
+        let data: Vec<BatchView> = (first..last).rev().map(view).collect();
         Ok(serde_json::from_value(json!({"data": data, "has_more": first > 0})).unwrap())
     }
 
@@ -421,6 +460,7 @@ impl BatchApi for FakeApi {
         self.strike("delete")?;
         let mut world = self.0.lock().unwrap();
         world.calls.push("delete".into());
+        world.deleted.push(file_id.to_owned());
         world
             .files
             .remove(file_id)

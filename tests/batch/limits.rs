@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use thrifty::batch::{BatchCollector, BatchError, BatchPolicy};
+use thrifty::batch::{BatchCollector, BatchError, BatchPolicy, InMemoryStore};
 use thrifty::{ErrorKind, Timestamp};
 use tokio::time::Instant;
 
@@ -223,4 +223,61 @@ async fn a_line_refused_for_what_it_asks_is_final_though_it_has_no_status() {
         );
     }
     assert_eq!(api.batches(), 1);
+}
+
+/// What a server does to files that it does not take at once.
+type Refusing = fn(FakeApi) -> FakeApi;
+
+#[test]
+fn a_restart_at_any_moment_of_a_refusal_loses_nothing_and_runs_nothing_twice() {
+    let too_large: Refusing = |api| api.with_room_for(THOUSAND_LINES / 5, true);
+    let bad_line: Refusing = |api| {
+        api.with_plan(|_, lines| {
+            if lines.iter().any(|line| line.body["n"] == 77) {
+                failed("invalid_json_line", None)
+            } else {
+                completed(lines)
+            }
+        })
+    };
+    for refusing in [too_large, bad_line] {
+        for moment in (0..300).step_by(13) {
+            let api = refusing(FakeApi::default().with_pages_of(100));
+            let store = InMemoryStore::default();
+            let collector = || {
+                BatchCollector::builder(api.clone())
+                    .with_store(store.clone())
+                    .build()
+            };
+            paused().block_on(async {
+                drop(some(&collector(), 400).await);
+                tokio::time::sleep(Duration::from_secs(moment)).await;
+            });
+            paused().block_on(async {
+                let collector = collector();
+                let mut outcomes = collector.outcomes("test");
+                for _ in 0..400 {
+                    outcomes.next().await.unwrap().unwrap().ack().await.unwrap();
+                }
+                assert_eq!(collector.shutdown(Duration::from_secs(60)).await.unwrap(), []);
+            });
+            let mut ran: Vec<_> = api
+                .ran()
+                .iter()
+                .map(|line| line.body["n"].as_u64().unwrap())
+                .collect();
+            ran.sort_unstable();
+            let bad = api.ran().len() == 399;
+            let expected: Vec<_> = (0..400).filter(|n| !bad || *n != 77).collect();
+            assert_eq!(ran, expected, "restarted after {moment} s");
+        }
+    }
+}
+
+fn paused() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
 }

@@ -10,8 +10,10 @@
     reason = "handles leave the runtime that made them"
 )]
 
+mod deadlines;
 mod fake;
 mod killed;
+mod leftovers;
 mod limits;
 mod outcomes;
 mod polling;

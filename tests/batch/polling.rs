@@ -70,6 +70,23 @@ async fn what_the_list_lacks_is_looked_at_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ours_are_found_among_many_of_others_without_reading_all_of_them() {
+    let api = FakeApi::default()
+        .with_pages_of(100)
+        .with_strangers(5_000)
+        .with_runs(|_| 24 * HOUR);
+    let collector = BatchCollector::builder(api.clone())
+        .with_policy(one_line_a_file())
+        .build();
+    for handle in some(&collector, 10).await {
+        assert!(handle.await.is_ok());
+    }
+    // Twice what each of them takes alone, at the most.
+    let looks = api.looks().len();
+    assert!(looks <= 10 * 2 * 400, "{looks} looks");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_notice_has_a_batch_looked_at_at_once() {
     let nearly = 5 * HOUR;
     let run = nearly + Duration::from_secs(1);

@@ -21,6 +21,7 @@ mod ledger;
 mod lost;
 mod overtaken;
 mod prices;
+mod queue;
 mod retry;
 mod routers;
 mod routing;

@@ -30,8 +30,8 @@ pub(in crate::batch) struct Flush {
     pub(super) deadline: Option<Timestamp>,
     /// When its batch was made, if this process has made it.
     pub(in crate::batch) made_at: Option<Instant>,
-    /// How often, and since when, its batch did not fit though no other of ours was there.
-    pub(super) refused: Option<(u32, Instant)>,
+    /// How often its batch did not fit, and since when though no other of ours was there.
+    pub(super) refused: Option<(u32, Option<Instant>)>,
     /// Most of its lines have failed in the same way.
     pub(super) failed_alike: bool,
 }

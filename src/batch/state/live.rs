@@ -35,6 +35,11 @@ impl State {
         self.live.get(&row).is_some_and(|live| live.slot.is_awaited())
     }
 
+    /// Whether anybody is there to whom it matters when the outcome comes.
+    pub(in crate::batch) fn is_wanted(&self, row: Row) -> bool {
+        self.is_awaited(row) || (self.deliveries.is_asked() && !self.is_unwanted(row))
+    }
+
     pub(in crate::batch) fn set_context(&mut self, row: Row, context: Arc<dyn Any + Send + Sync>) {
         self.live.entry(row).or_default().context = Some(context);
     }

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod buffer;
+mod crowd;
 mod due;
 mod flushes;
 mod live;
@@ -29,6 +30,8 @@ use crate::model::ModelId;
 use breaker::Breaker;
 pub(super) use breaker::is_most;
 use buffer::Buffer;
+use crowd::Crowd;
+pub(super) use crowd::MAX_RESCUES;
 pub(super) use flushes::{Flush, Phase};
 pub(super) use live::Live;
 use queue::Limit;
@@ -86,6 +89,7 @@ pub(super) struct State {
     lane_numbers: HashMap<(Endpoint, ModelId), u32>,
     flush_ids: HashMap<u32, FlushId>,
     next_flush: u32,
+    crowd: Crowd,
     limits: HashMap<ModelId, Limit>,
     /// When batches were made, within the last hour.
     made: VecDeque<Instant>,
@@ -218,6 +222,13 @@ impl State {
 
     pub(super) fn deadline(&self, row: Row) -> Option<Timestamp> {
         self.extras.get(&row)?.deadline
+    }
+
+    /// Returns by when half of the batches of an endpoint and model have ended.
+    pub(super) fn expected_turnaround(&self, endpoint: &Endpoint, model: &ModelId) -> Option<Duration> {
+        let number = self.lane_numbers.get(&(endpoint.clone(), model.clone()))?;
+        let lane = self.lanes.get(*number as usize)?;
+        Some(lane.turnaround.expected())
     }
 
     /// Returns the lane of a flush.

@@ -120,30 +120,33 @@ impl State {
         };
         let (own, many) = (flush.tokens(), flush.open > 1);
         let beside = self.enqueued_beside(id, &model);
+        let (times, alone_since) = flush.refused.unwrap_or_default();
+        let alone_since = alone_since.filter(|_| beside == 0);
+        let limit = named.unwrap_or_else(|| beside.max(own / 2).max(LEAST));
+        // One that should have fitted shares the limit with others of the account, or has more tokens than it is taken for:
+        // up to three times as many, a byte each.
+        let denser = beside == 0 && times >= 3 && own > limit / 4;
         let (tokens, holds) = match named {
-            Some(tokens) => (tokens, NAMED_FOR),
-            // What was enqueued has fitted.
-            None => (beside.max(own / 2).max(LEAST), GUESSED_FOR),
+            _ if denser => ((own - own / 4).min(limit), GUESSED_FOR),
+            Some(_) => (limit, NAMED_FOR),
+            None => (limit, GUESSED_FOR),
         };
-        let until = now + holds;
-        self.limits.insert(model, Limit { tokens, until });
-        let Some(flush) = self.flushes.get_mut(id) else {
-            return Refused::Wait { alone: true };
-        };
-        if beside > 0 {
-            flush.refused = None;
-            return Refused::Wait { alone: false };
+        let lower = self.limit(&model, now).filter(|known| *known <= tokens);
+        if lower.is_none() {
+            let until = now + holds;
+            self.limits.insert(model, Limit { tokens, until });
         }
-        let (times, since) = flush.refused.unwrap_or((0, now));
-        flush.refused = Some((times.saturating_add(1), since));
-        // One that should have fitted shares the limit with others of the account, or has more tokens than it seems.
-        let too_large = own > tokens || (times >= 4 && own > (tokens / 8).max(LEAST));
-        if many && too_large {
+        if let Some(flush) = self.flushes.get_mut(id) {
+            let since = (beside == 0).then(|| alone_since.unwrap_or(now));
+            flush.refused = Some((times.saturating_add(1), since));
+        }
+        let waited = alone_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        if many && beside == 0 && own > lower.unwrap_or(tokens) {
             Refused::Split
-        } else if now.saturating_duration_since(since) >= policy.patience {
+        } else if waited >= policy.patience {
             Refused::GiveUp
         } else {
-            Refused::Wait { alone: true }
+            Refused::Wait { alone: beside == 0 }
         }
     }
 
@@ -249,7 +252,10 @@ impl State {
         now: Instant,
     ) -> Option<Duration> {
         let flush = self.flushes.get_mut(id)?;
-        flush.failed_alike = true;
+        // Its files may be read more than once.
+        if std::mem::replace(&mut flush.failed_alike, true) {
+            return None;
+        }
         let lane = self.lanes.get_mut(flush.lane as usize)?;
         Some(lane.breaker.trip(policy.breaker_wait, now))
     }

@@ -1,0 +1,104 @@
+//! What is left at the server: files that nobody needs, and a batch too many.
+
+use std::time::Duration;
+
+use thrifty::batch::{BatchCollector, BatchPolicy, FileStore};
+
+use super::fake::{End, FakeApi, completed, good};
+use super::{Books, ask, some};
+
+#[tokio::test(start_paused = true)]
+async fn files_are_deleted_once_their_lines_are_safe_and_only_then() {
+    let dir = tempfile::tempdir().unwrap();
+    for (durable, policy, deleted) in [
+        (true, BatchPolicy::default(), ["output-0", "file-0"].as_slice()),
+        (true, BatchPolicy::default().with_files_deleted(false), &[]),
+        (false, BatchPolicy::default(), &[]),
+    ] {
+        let api = FakeApi::default();
+        let builder = BatchCollector::builder(api.clone()).with_policy(policy);
+        let store = || FileStore::open(dir.path().join("spool")).unwrap();
+        let collector = if durable {
+            builder.with_store(store()).build()
+        } else {
+            builder.build()
+        };
+        for handle in some(&collector, 3).await {
+            assert!(handle.await.is_ok());
+        }
+        assert!(
+            collector
+                .shutdown(Duration::from_secs(60))
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(api.deleted(), deleted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_output_of_a_batch_that_kept_lines_back_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let api = FakeApi::default().with_plan(|_, lines| End {
+        status: "completed",
+        output: vec![good(&lines[0])],
+        ..End::default()
+    });
+    let store = FileStore::open(dir.path().join("spool")).unwrap();
+    let collector = BatchCollector::builder(api.clone()).with_store(store).build();
+    let answered: Vec<_> = futures_util::future::join_all(some(&collector, 2).await).await;
+    assert!(answered[0].is_ok() && answered[1].is_err());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(api.deleted(), ["file-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_file_is_deleted_and_its_lines_are_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let api = FakeApi::default().with_plan(|batch, lines| match batch {
+        0 => End {
+            status: "failed",
+            errors: vec![serde_json::json!({"code": "invalid_request", "message": "bad", "line": 1})],
+            ..End::default()
+        },
+        _ => completed(lines),
+    });
+    let store = FileStore::open(dir.path().join("spool")).unwrap();
+    let collector = BatchCollector::builder(api.clone()).with_store(store).build();
+    let answered: Vec<_> = futures_util::future::join_all(some(&collector, 2).await).await;
+    assert!(answered[0].is_err() && answered[1].is_ok());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(api.deleted(), ["file-0", "output-1", "file-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_made_twice_is_cancelled_and_what_it_ran_is_booked_too() {
+    for cancelled_in_time in [true, false] {
+        let (api, books) = (
+            FakeApi::default().doubling_creates(1).with_pages_of(100),
+            Books::default(),
+        );
+        let api = if cancelled_in_time {
+            api
+        } else {
+            api.ignoring_cancels()
+        };
+        let collector = BatchCollector::builder(api.clone())
+            .with_observer(books.clone())
+            .build();
+        let handle = collector.enqueue(&ask(1)).await.unwrap();
+        let id = handle.id();
+        assert_eq!(handle.await.unwrap().echo, 1);
+        assert_eq!((api.batches(), api.cancels()), (2, 1));
+        let first = (id, true, false, false);
+        let ran_twice = (id, true, true, true);
+        let expected = if cancelled_in_time {
+            vec![first]
+        } else {
+            vec![ran_twice, first]
+        };
+        assert_eq!(books.told(), expected);
+    }
+}
