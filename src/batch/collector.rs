@@ -143,9 +143,9 @@ impl BatchCollector {
     /// that goes at once.
     pub fn min_window(&self, endpoint: &Endpoint, model: &ModelId) -> Duration {
         let policy = &self.0.policy;
-        let expected = self.0.lock().expected_turnaround(endpoint, model);
+        let learned = self.0.lock().learned_turnaround(endpoint, model);
         let around = policy.max_delay.saturating_add(policy.slack);
-        let needed = expected.map(|expected| expected.saturating_add(around));
+        let needed = learned.map(|expected| expected.saturating_add(around));
         needed.unwrap_or_default().max(policy.min_window)
     }
 

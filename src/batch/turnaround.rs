@@ -35,13 +35,23 @@ impl Turnaround {
         self.seen.push_back((Instant::now(), took));
     }
 
+    /// Returns the time by which half of the batches have ended, once there were enough to outweigh what is supposed.
+    pub(super) fn learned(&self) -> Option<Duration> {
+        let supposed: usize = PRIOR.iter().map(|(weight, _)| weight).sum();
+        (self.recent().count() >= supposed).then(|| self.expected())
+    }
+
+    fn recent(&self) -> impl Iterator<Item = Duration> + '_ {
+        let recent = self.seen.iter().filter(|(at, _)| at.elapsed() < FOR);
+        recent.map(|(_, took)| *took)
+    }
+
     /// Returns the time by which half of the batches have ended.
     pub(super) fn expected(&self) -> Duration {
         let prior = PRIOR
             .iter()
             .flat_map(|(weight, took)| std::iter::repeat_n(*took, *weight));
-        let recent = self.seen.iter().filter(|(at, _)| at.elapsed() < FOR);
-        let mut all: Vec<_> = recent.map(|(_, took)| *took).chain(prior).collect();
+        let mut all: Vec<_> = self.recent().chain(prior).collect();
         let middle = (all.len() - 1) / 2;
         *all.select_nth_unstable(middle).1
     }
@@ -58,11 +68,11 @@ mod tests {
         for _ in 0..5 {
             turnaround.saw(hours(5));
         }
-        assert_eq!(turnaround.expected(), hours(5));
+        assert_eq!((turnaround.expected(), turnaround.learned()), (hours(5), None));
         for _ in 0..16 {
             turnaround.saw(hours(2));
         }
-        assert_eq!(turnaround.expected(), hours(2));
+        assert_eq!(turnaround.learned(), Some(hours(2)));
     }
 
     #[tokio::test(start_paused = true)]

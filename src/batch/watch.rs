@@ -48,9 +48,11 @@ impl Job {
             let began = *began.get_or_insert_with(|| self.began(&batch));
             match batch.status.to_ascii_lowercase().as_str() {
                 "failed" => return self.failed(&batch_id, file_id, &batch).await,
-                "completed" | "expired" | "cancelled" => {
+                over @ ("completed" | "expired" | "cancelled") => {
                     self.passed();
-                    self.took(began.elapsed());
+                    if over != "cancelled" {
+                        self.took(began.elapsed());
+                    }
                     let files = results::collect(self, &batch_id, batch).await?;
                     // The input is done with in any case.
                     let files = files.iter().map(String::as_str).chain([&*file_id]);

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
-use thrifty::ErrorKind;
 use thrifty::batch::{ApiError, BatchApi, Effect, InputFile, NewBatch, StoreError};
 use thrifty::wire::{BatchView, FileView, Page};
+use thrifty::{ErrorKind, Timestamp};
 use tokio::time::Instant;
 
 pub(crate) const RUN: Duration = Duration::from_secs(20);
@@ -66,6 +66,7 @@ struct World {
     runs: Option<Runs>,
     page: usize,
     strangers: usize,
+    made_at: Option<Timestamp>,
     limit: Option<(usize, bool)>,
     deaf: bool,
     looks: Vec<(&'static str, Instant)>,
@@ -133,6 +134,12 @@ impl FakeApi {
     /// How many batches the list shows at once; one if nothing is said.
     pub(crate) fn with_pages_of(self, batches: usize) -> Self {
         self.0.lock().unwrap().page = batches;
+        self
+    }
+
+    /// When the server says that all batches were made; it says nothing if nothing is said.
+    pub(crate) fn made_at(self, at: Timestamp) -> Self {
+        self.0.lock().unwrap().made_at = Some(at);
         self
     }
 
@@ -361,6 +368,7 @@ impl World {
             .then(|| json!({"total": 1, "completed": 0, "failed": 0}));
         let view = json!({
             "request_counts": counts,
+            "created_at": self.made_at.map(Timestamp::as_unix_seconds),
             "id": format!("batch-{index}"), "status": status, "input_file_id": batch.new.input_file_id,
             "output_file_id": file("output", &batch.end.output), "error_file_id": file("error", &batch.end.error),
             "errors": errors, "metadata": serde_json::to_value(&batch.new).unwrap()["metadata"],

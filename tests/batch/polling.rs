@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use thrifty::batch::{BatchCollector, BatchError, BatchPolicy};
+use thrifty::batch::{BatchCollector, BatchError, BatchPolicy, InMemoryStore};
+use thrifty::{Clock, ManualClock, Timestamp};
 use tokio::time::Instant;
 
 use super::fake::{End, Fail, FakeApi, good};
@@ -133,6 +134,38 @@ async fn a_batch_that_cannot_be_ended_is_reported_and_not_watched_for_ever() {
     let looks = api.looks().len();
     tokio::time::sleep(100 * HOUR).await;
     assert_eq!(api.looks().len(), looks);
+}
+
+#[test]
+fn a_batch_that_an_earlier_process_made_is_as_old_as_the_server_says() {
+    let paused = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let clock = ManualClock::new(Timestamp::from_unix_millis(1_790_000_000_000));
+    let api = FakeApi::default().with_runs(|_| 24 * HOUR).made_at(clock.now());
+    let store = InMemoryStore::default();
+    let collector = || {
+        let builder = BatchCollector::builder(api.clone()).with_store(store.clone());
+        builder.with_clock(clock.clone()).build()
+    };
+    paused().block_on(async {
+        drop(collector().enqueue(&ask(1)).await.unwrap());
+        tokio::time::sleep(Duration::from_secs(65)).await;
+    });
+    clock.advance(20 * HOUR);
+    paused().block_on(async {
+        let collector = collector();
+        collector.flush().await.unwrap();
+        let before = api.looks().len();
+        tokio::time::sleep(2 * HOUR).await;
+        // Young it would be looked at more than 200 times.
+        let looks = api.looks().len() - before;
+        assert!((4..30).contains(&looks), "{looks} looks");
+    });
 }
 
 #[tokio::test(start_paused = true)]

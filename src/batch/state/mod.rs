@@ -224,11 +224,11 @@ impl State {
         self.extras.get(&row)?.deadline
     }
 
-    /// Returns by when half of the batches of an endpoint and model have ended.
-    pub(super) fn expected_turnaround(&self, endpoint: &Endpoint, model: &ModelId) -> Option<Duration> {
+    /// Returns by when half of the last batches of an endpoint and model have ended, if there were enough.
+    pub(super) fn learned_turnaround(&self, endpoint: &Endpoint, model: &ModelId) -> Option<Duration> {
         let number = self.lane_numbers.get(&(endpoint.clone(), model.clone()))?;
         let lane = self.lanes.get(*number as usize)?;
-        Some(lane.turnaround.expected())
+        lane.turnaround.learned()
     }
 
     /// Returns the lane of a flush.
