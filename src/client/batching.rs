@@ -1,8 +1,6 @@
 //! Calls that may wait: how they get into a batch, and how each line is booked.
 
-use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_openai::error::OpenAIError;
 use async_trait::async_trait;
@@ -13,18 +11,17 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use super::Shared;
 use super::asked::Asked;
 use super::bound::{Bound, Lost};
-use super::budgeting::one_model;
 use super::call::{Call, Operation};
 use super::core::Core;
 use super::course::refuses;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
+use super::lines::{Held, WalkIn, context, read};
 use super::metering::{Reading, book};
 use super::plan::{Plan, lane_asked};
 use crate::batch::{
-    ApiError, BatchError, BatchGate, BatchItem, BatchObserver, FasterLane, LineAnswer, Outcome, Settled,
+    ApiError, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Outcome, Settled,
 };
-use crate::budget::{BudgetError, Estimate, Hold};
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
 use crate::ledger::{Baseline, Degradation, LedgerEntry, Role, Status};
@@ -73,9 +70,6 @@ fn at_once(plan: &mut Plan, why: &str) {
     plan.add_reason(&format!("not batched: {why}"));
     plan.degradations.push(Degradation::NotBatched);
 }
-
-/// After this time nobody will tell any more what became of a line: three batches of a day.
-pub(super) const BATCH_TIME: Duration = Duration::from_secs(72 * 3_600);
 
 /// Lets a call ride a batch. `None` means that it goes at once after all; the plan then says why.
 pub(super) async fn ride(
@@ -154,151 +148,14 @@ fn into_response(answer: LineAnswer) -> reqwest::Response {
 
 /// What the client remembers of a batched call until its line is booked.
 #[derive(Debug)]
-struct Passenger {
-    operation: Arc<Operation>,
+pub(super) struct Passenger {
+    pub(super) operation: Arc<Operation>,
     requested: Option<ModelId>,
     baseline: Option<ModelId>,
     reason: Option<Arc<str>>,
     degradations: Vec<Degradation>,
-    bound: Bound,
+    pub(super) bound: Bound,
     asked: Asked,
-}
-
-/// What the client remembers of a request that was given to the collector directly, if there are budgets.
-#[derive(Debug)]
-struct WalkIn {
-    /// Until its line is booked.
-    hold: Option<Hold>,
-    facts: Arc<Facts>,
-    bound: Bound,
-    asked: Asked,
-    /// The context that its caller gave.
-    inner: Option<Arc<dyn Any + Send + Sync>>,
-}
-
-impl WalkIn {
-    /// Becomes the context of a request.
-    fn takes_the_place_of(mut self, item: &mut BatchItem, hold: Option<Hold>) {
-        self.hold = hold;
-        self.inner = item.context.take();
-        item.context = Some(Arc::new(self));
-    }
-}
-
-impl Drop for WalkIn {
-    fn drop(&mut self) {
-        // What it has cost was counted when it was booked.
-        if let Some(hold) = self.hold.take() {
-            hold.release();
-        }
-    }
-}
-
-/// What is held for a line, and what bounds its cost.
-struct Held<'a> {
-    hold: &'a Hold,
-    facts: &'a Facts,
-    bound: &'a Bound,
-}
-
-impl<'a> Held<'a> {
-    fn of(item: &'a BatchItem) -> Option<Self> {
-        if let Some(Passenger { operation, bound, .. }) = context(item) {
-            let (hold, facts) = (operation.hold.get()?, &*operation.facts);
-            return Some(Self { hold, facts, bound });
-        }
-        let WalkIn {
-            hold, facts, bound, ..
-        } = context(item)?;
-        let hold = hold.as_ref()?;
-        Some(Self { hold, facts, bound })
-    }
-
-    fn count(&self, entry: &LedgerEntry) {
-        let model = entry.sent_model.as_ref();
-        self.hold.count(model, &entry.cost, entry.usage.as_ref());
-    }
-
-    /// Makes the hold cover so many attempts on a faster lane, beside the line in its batch.
-    fn cover(&self, item: &BatchItem, lane: Lane, attempts: u32) -> Result<(), BudgetError> {
-        let cost = |lane| {
-            let at = self.hold.at();
-            self.bound.cost(self.facts, &item.endpoint, &item.model, lane, at)
-        };
-        let all = Lost::NONE.and(1, cost(Lane::Batch)).and(attempts, cost(lane));
-        let estimate = one_model(Some(item.model.clone()), all.at_most()).of_attempts(all.attempts());
-        self.hold.cover(&item.attribution, &estimate)
-    }
-}
-
-/// Returns what the client attached to a request.
-fn context<T: 'static>(item: &BatchItem) -> Option<&T> {
-    (item.context.as_deref()? as &dyn Any).downcast_ref()
-}
-
-/// Lets requests into batches for which the budgets have room. A call that rides one has its hold already.
-#[derive(Debug)]
-pub(super) struct BudgetGate {
-    core: Arc<Core>,
-}
-
-impl BudgetGate {
-    pub(super) const fn new(core: Arc<Core>) -> Self {
-        Self { core }
-    }
-}
-
-#[async_trait]
-impl BatchGate for BudgetGate {
-    async fn admit(&self, item: &mut BatchItem) -> Result<(), BatchError> {
-        if context::<Passenger>(item).is_some() {
-            return Ok(());
-        }
-        let (walk_in, estimate) = self.walk_in(item);
-        let hold = self.core.budgets.reserve(&item.attribution, &estimate).await;
-        let hold = hold.map_err(|error| BatchError::NotAdmitted(Arc::new(error)))?;
-        walk_in.takes_the_place_of(item, Some(hold));
-        Ok(())
-    }
-
-    fn resumed(&self, item: &mut BatchItem) {
-        let (walk_in, estimate) = self.walk_in(item);
-        let hold = self.core.budgets.hold_promised(&item.attribution, &estimate);
-        walk_in.takes_the_place_of(item, hold);
-    }
-}
-
-impl BudgetGate {
-    /// Reads a request, and says what its line can cost at most.
-    fn walk_in(&self, item: &BatchItem) -> (WalkIn, Estimate) {
-        let facts = self.core.facts.get();
-        let (bound, asked) = read(&self.core, &facts, item);
-        let at = self.core.clock.now();
-        let at_most = bound.cost(&facts, &item.endpoint, &item.model, Lane::Batch, at);
-        let mut estimate = Estimate::of(&item.model, at_most).settles_within(BATCH_TIME);
-        if let (Some(input), Some(output)) = bound.tokens(&facts, &item.endpoint, &item.model) {
-            estimate = estimate.with_tokens(input, output);
-        }
-        let walk_in = WalkIn {
-            hold: None,
-            facts,
-            bound,
-            asked,
-            inner: None,
-        };
-        (walk_in, estimate)
-    }
-}
-
-/// Reads what bounds a request's cost, and what its entry keeps of it.
-fn read(core: &Core, facts: &Facts, item: &BatchItem) -> (Bound, Asked) {
-    RequestView::read(&item.body).map_or_else(
-        |_| (Bound::unknown(), Asked::default()),
-        |view| {
-            let bound = Bound::of(facts, &item.endpoint, &view);
-            (bound, Asked::of(core.hash_key, &item.body, &view))
-        },
-    )
 }
 
 /// Books each line of a batch.

@@ -2,9 +2,9 @@
 
 use async_openai::error::OpenAIError;
 
-use super::batching::BATCH_TIME;
 use super::call::{Call, Operation};
 use super::error::Error;
+use super::lines::BATCH_TIME;
 use super::plan::Plan;
 use crate::budget::{BudgetError, Estimate};
 use crate::endpoint::Endpoint;

@@ -7,11 +7,12 @@ use async_openai::Client;
 use async_openai::config::Config;
 
 use super::LlmClient;
-use super::batching::{Bookkeeper, BudgetGate, OneByOne};
+use super::batching::{Bookkeeper, OneByOne};
 use super::core::{Books, Core, OpenCalls};
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
 use super::facts::{CurrentFacts, at_host};
+use super::lines::BudgetGate;
 use super::past_spend::PastSpend;
 use super::scope::Scope;
 use crate::batch::{BatchCollector, BatchPolicy, BatchStore, InMemoryStore};

@@ -12,6 +12,7 @@ mod course;
 mod deployments;
 mod error;
 mod facts;
+mod lines;
 mod metering;
 mod past_spend;
 mod pipeline;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Row, State};
+use super::{Flush, Phase, Progress, Row, State};
 use crate::batch::api::BatchItem;
 use crate::batch::handle::Slot;
 
@@ -90,5 +90,21 @@ impl State {
             key: extra.and_then(|extra| extra.key.as_ref().map(|key| key.name.clone())),
             context: self.live.get(&row).and_then(|live| live.context.clone()),
         })
+    }
+
+    /// Counts the requests by where they are.
+    pub(in crate::batch) fn progress(&self) -> Progress {
+        let buffered = self.lanes.iter().map(|lane| lane.buffer.len).sum();
+        let unsent = |flush: &&Flush| !matches!(flush.phase, Phase::Submitted { .. });
+        let uploading: usize = self.flushes.values().filter(unsent).map(|flush| flush.open).sum();
+        let uploading = uploading.min(self.open.saturating_sub(buffered));
+        let in_flight = self.open.saturating_sub(buffered + uploading);
+        Progress {
+            buffered,
+            held: self.held(),
+            uploading,
+            in_flight,
+            done: self.done,
+        }
     }
 }

@@ -484,19 +484,4 @@ impl State {
     pub(super) fn requests(&self) -> impl Iterator<Item = (Row, &Request)> {
         self.rows.iter()
     }
-
-    pub(super) fn progress(&self) -> Progress {
-        let buffered = self.lanes.iter().map(|lane| lane.buffer.len).sum();
-        let unsent = |flush: &&Flush| !matches!(flush.phase, Phase::Submitted { .. });
-        let uploading: usize = self.flushes.values().filter(unsent).map(|flush| flush.open).sum();
-        let uploading = uploading.min(self.open.saturating_sub(buffered));
-        let in_flight = self.open.saturating_sub(buffered + uploading);
-        Progress {
-            buffered,
-            held: self.held(),
-            uploading,
-            in_flight,
-            done: self.done,
-        }
-    }
 }
