@@ -66,6 +66,12 @@ pub(super) fn may_ride(shared: &Shared, call: &Call, plan: &mut Plan) -> Result<
     Ok(false)
 }
 
+/// Whether a request of the call's key is known already.
+pub(super) fn attaches(shared: &Shared, call: &Call) -> bool {
+    let key = call.operation.scope.key.as_ref();
+    key.is_some_and(|key| shared.collector.knows_key(key))
+}
+
 fn at_once(plan: &mut Plan, why: &str) {
     plan.add_reason(&format!("not batched: {why}"));
     plan.degradations.push(Degradation::NotBatched);

@@ -12,11 +12,15 @@ use crate::lane::Lane;
 use crate::model::ModelId;
 use crate::money::Usd;
 
-/// Holds what a call can cost at most on its way, in all budgets that it counts for.
+/// Holds what a call can cost at most on a lane, in all budgets that it counts for. If it holds something already, it
+/// makes that enough.
 ///
 /// A budget may ask for a cheaper model instead; the plan then names that.
-pub(super) async fn admit(call: &Call, plan: &mut Plan, lane: Lane) -> Result<(), OpenAIError> {
+pub(super) async fn hold(call: &Call, plan: &mut Plan, lane: Lane) -> Result<(), OpenAIError> {
     let operation = &call.operation;
+    if operation.hold.get().is_some() {
+        return cover(operation, plan);
+    }
     let budgets = &operation.core.budgets;
     if budgets.is_empty() || is_free(&operation.endpoint) || is_harmless(call) {
         return Ok(());
@@ -41,12 +45,15 @@ pub(super) async fn admit(call: &Call, plan: &mut Plan, lane: Lane) -> Result<()
 
 /// Makes the hold of a call cover what it can cost from now on, on another lane or after a model that may have been
 /// billed.
-pub(super) fn cover(operation: &Operation, plan: &Plan, lane: Lane) -> Result<(), OpenAIError> {
+pub(super) fn cover(operation: &Operation, plan: &Plan) -> Result<(), OpenAIError> {
     let Some(hold) = operation.hold.get() else {
         return Ok(());
     };
-    hold.cover(&operation.scope.attribution, &estimate(operation, plan, lane))
-        .map_err(refused)
+    hold.cover(
+        &operation.scope.attribution,
+        &estimate(operation, plan, plan.lane),
+    )
+    .map_err(refused)
 }
 
 fn refused(error: BudgetError) -> OpenAIError {

@@ -7,6 +7,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::plan::Plan;
+use crate::ledger::Degradation;
 use crate::model::ModelId;
 use crate::openai::{Reply, is_transient};
 
@@ -15,10 +16,9 @@ use crate::openai::{Reply, is_transient};
 pub(super) enum Next {
     /// The answer, or the failure, is the caller's.
     HandOn,
-    /// The flex lane, which the caller did not ask for, is busy or closed to the request: ask the same model without it.
-    LeaveFlex,
-    /// The request was refused and nothing was billed: ask the model that savings are counted against, in the same row.
-    AskAsRequested,
+    /// Nothing was billed: ask again without the flex lane (`LaneChanged`), which the caller did not ask for and which is
+    /// busy or closed to the request, or the model that savings are counted against (`RouteRefused`).
+    AskOtherwise(Degradation),
     /// The server was busy or out of reach, or refused a fallback: ask the next one.
     FallBack,
     /// The last fallback was refused, as the request would not have been: the failure before it is the caller's.
@@ -67,13 +67,13 @@ impl Course {
     pub(super) fn after(&mut self, result: &Result<Reply, OpenAIError>) -> Next {
         if self.by_flex && is_closed(result) && Instant::now() < self.end {
             self.by_flex = false;
-            return Next::LeaveFlex;
+            return Next::AskOtherwise(Degradation::LaneChanged);
         }
         let is_refused = self.model != self.baseline && is_refusal(result);
         let in_time = Instant::now() < self.end;
         if is_refused && in_time && !self.baseline_was_asked && self.baseline.is_some() {
             self.turn_to(self.baseline.clone());
-            return Next::AskAsRequested;
+            return Next::AskOtherwise(Degradation::RouteRefused);
         }
         if !is_refused && !may_pass(result) {
             return Next::HandOn;

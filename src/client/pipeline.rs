@@ -27,66 +27,33 @@ pub(super) async fn run(
 ) -> Result<reqwest::Response, OpenAIError> {
     let mut call = Call::open(Arc::clone(&shared.core), scope, factory).await?;
     let mut plan = Plan::make(&call).await?;
-    let rides = batching::may_ride(&shared, &call, &mut plan)?;
-    let lane = if rides { Lane::Batch } else { plan.go_at_once() };
-    // A key that is known attaches to a request that has its hold.
-    let attaches = rides
-        && call
-            .operation
-            .scope
-            .key
-            .as_ref()
-            .is_some_and(|key| shared.collector.knows_key(key));
-    if !attaches {
-        budgeting::admit(&call, &mut plan, lane).await?;
-    }
-    if rides {
+    if batching::may_ride(&shared, &call, &mut plan)? {
+        // A key that is known attaches to a request that has its hold.
+        if !batching::attaches(&shared, &call) {
+            budgeting::hold(&call, &mut plan, Lane::Batch).await?;
+        }
         if let Some(batched) = batching::ride(&shared, &call, &mut plan).await {
             return batched;
         }
-        let lane = plan.go_at_once();
-        if attaches {
-            budgeting::admit(&call, &mut plan, lane).await?;
-        } else {
-            budgeting::cover(&call.operation, &plan, lane)?;
-        }
     }
+    let lane = plan.go_at_once();
+    budgeting::hold(&call, &mut plan, lane).await?;
     let mut course = Course::of(&plan, call.operation.core.sender.end());
     let mut row = Row::open(&call.operation, &mut plan, course.model());
     loop {
         let result = ask(&mut call, &plan, &course, &mut row).await?;
         match course.after(&result) {
             Next::HandOn => return hand_on(row, &plan, result),
-            Next::LeaveFlex => {
-                plan.leave_flex(call.operation.core.project_lane);
-                if row.has_lost() {
-                    row.note(Degradation::LaneChanged);
-                    settle(row, &result);
-                    row = match next_row(&call, &mut plan, &course) {
-                        Some(row) => row,
-                        None => return into_response(result),
-                    };
-                } else if budgeting::cover(&call.operation, &plan, plan.lane).is_err() {
-                    return hand_on(row, &plan, result);
-                } else {
-                    row.left_flex(plan.lane);
-                }
-            }
-            Next::AskAsRequested if row.has_lost() => {
-                row.note(Degradation::RouteRefused);
-                settle(row, &result);
-                row = match next_row(&call, &mut plan, &course) {
-                    Some(row) => row,
-                    None => return into_response(result),
-                };
-            }
-            Next::AskAsRequested => row.refused(course.model()),
+            Next::AskOtherwise(why) => match otherwise(row, &call, &mut plan, &course, &result, why) {
+                Some(same) => row = same,
+                None => return into_response(result),
+            },
             Next::FallBack => {
                 settle(row, &result);
-                row = match next_row(&call, &mut plan, &course) {
-                    Some(row) => row,
+                match next_row(&call, &mut plan, &course) {
+                    Some(next) => row = next,
                     None => return into_response(course.failure(result)),
-                };
+                }
                 course.keep(result);
             }
             Next::HandOnFailure => {
@@ -97,9 +64,36 @@ pub(super) async fn run(
     }
 }
 
-/// Begins the row of another model, or lane, if the budgets have room for it beside what may have been billed before.
+/// Goes on without the lane or the model that was refused: in the same row, unless an attempt of it may have been billed.
+/// `None` if the budgets have no room for that; the row is then settled.
+fn otherwise(
+    mut row: Row,
+    call: &Call,
+    plan: &mut Plan,
+    course: &Course,
+    result: &Result<Reply, OpenAIError>,
+    why: Degradation,
+) -> Option<Row> {
+    if why == Degradation::LaneChanged {
+        plan.leave_flex(call.operation.core.project_lane);
+    }
+    if row.has_lost() {
+        row.note(why);
+        settle(row, result);
+        return next_row(call, plan, course);
+    }
+    if budgeting::cover(&call.operation, plan).is_err() {
+        settle(row, result);
+        return None;
+    }
+    row.note(why);
+    row.turn_to(course.model(), plan.lane);
+    Some(row)
+}
+
+/// Begins the row of another model or lane, if the budgets have room for it beside what may have been billed before.
 fn next_row(call: &Call, plan: &mut Plan, course: &Course) -> Option<Row> {
-    budgeting::cover(&call.operation, plan, plan.lane).ok()?;
+    budgeting::cover(&call.operation, plan).ok()?;
     Some(Row::open(&call.operation, plan, course.model()))
 }
 

@@ -131,20 +131,11 @@ impl Row {
         }
     }
 
-    /// Says that the routed model refused, and which model is asked instead.
-    pub(super) fn refused(&mut self, next: Option<&ModelId>) {
+    /// Says which model is asked instead, and on which lane.
+    pub(super) fn turn_to(&mut self, model: Option<&ModelId>, lane: Lane) {
         self.in_flight = false;
         if let Some(entry) = self.entry() {
-            entry.degradations.push(Degradation::RouteRefused);
-            entry.sent_model = next.cloned();
-        }
-    }
-
-    /// Says that the flex lane had no room, and on which lane the model is asked instead.
-    pub(super) fn left_flex(&mut self, lane: Lane) {
-        self.in_flight = false;
-        if let Some(entry) = self.entry() {
-            entry.degradations.push(Degradation::LaneChanged);
+            entry.sent_model = model.cloned();
             entry.lane = lane;
         }
     }
