@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::api::{ApiError, BatchApi};
-use crate::wire::BatchView;
+use crate::wire::{BatchView, RequestCounts};
 
 /// What a look has shown of one batch.
 pub(super) type Sight = Result<BatchView, ApiError>;
@@ -25,6 +25,9 @@ struct Watched {
     due: Instant,
     sight: Option<Sight>,
     hurried: bool,
+    /// What a list has told of it, and how often in a row.
+    listed: Option<(String, Option<RequestCounts>)>,
+    unchanged: u32,
     /// Told when there is a sight, or when somebody wants one at once.
     told: Arc<Notify>,
 }
@@ -48,6 +51,8 @@ impl Lookout {
             due: Instant::now(),
             sight: None,
             hurried: false,
+            listed: None,
+            unchanged: 0,
             told: told.clone(),
         };
         self.lock().insert(batch_id.clone(), watched);
@@ -93,6 +98,24 @@ impl Lookout {
         true
     }
 
+    /// Whether a list is to be believed that tells the same of a batch again. Some servers find out how a batch stands only
+    /// when that one is asked for: it is, after 4, 16, 64 ... lists without a change.
+    fn is_believed(&self, batch: &BatchView) -> bool {
+        let mut live = self.lock();
+        let Some(watched) = live.get_mut(batch.id.as_str()) else {
+            return true;
+        };
+        let listed = Some((batch.status.clone(), batch.request_counts));
+        if watched.listed == listed {
+            watched.unchanged += 1;
+        } else {
+            (watched.listed, watched.unchanged) = (listed, 1);
+        }
+        let is_power_of_four =
+            watched.unchanged.is_power_of_two() && watched.unchanged.trailing_zeros().is_multiple_of(2);
+        watched.unchanged < 4 || !is_power_of_four
+    }
+
     /// Looks at all batches that are due, and at as many of the others as the same calls show.
     async fn look(&self, api: &dyn BatchApi) {
         let mut unseen = self.due();
@@ -117,6 +140,9 @@ impl Lookout {
             let last = page.data.last().map(|batch| batch.id.clone());
             for batch in page.data {
                 let id = batch.id.clone();
+                if !self.is_believed(&batch) {
+                    continue;
+                }
                 if self.saw(&id, Ok(batch)) {
                     unseen.retain(|unseen| **unseen != *id);
                 }

@@ -27,9 +27,9 @@ async fn many_batches_are_looked_at_by_one_call() {
     let looks = api.looks();
     assert_eq!(api.batches(), 80);
     assert!(looks.len() <= 400, "{} looks", looks.len());
-    // The last one of the others is looked at alone.
+    // The last one is looked at alone, and now and then one whose list stays the same.
     let alone = looks.iter().filter(|(call, _)| *call == "retrieve").count();
-    assert!(alone <= 2, "{alone} of {}", looks.len());
+    assert!(alone <= 10, "{alone} of {}", looks.len());
 }
 
 #[tokio::test(start_paused = true)]
