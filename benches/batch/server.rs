@@ -42,11 +42,11 @@ fn view(id: usize, status: &str) -> BatchView {
     serde_json::from_value(view).unwrap()
 }
 
-fn number(id: &str) -> usize {
+pub(crate) fn number(id: &str) -> usize {
     id.rsplit('_').next().unwrap().parse().unwrap()
 }
 
-fn unused() -> ApiError {
+pub(crate) fn unused() -> ApiError {
     ApiError::new(ErrorKind::Refused, Effect::None, "no bench needs this").with_status(404)
 }
 

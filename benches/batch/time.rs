@@ -9,12 +9,14 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream, FuturesUnordered};
 use serde_json::json;
 use thrifty::batch::{
-    ApiError, BatchApi, BatchCollector, BatchError, BatchItem, BatchPolicy, Effect, FasterLane, InputFile,
+    ApiError, BatchApi, BatchCollector, BatchError, BatchItem, BatchPolicy, FasterLane, InputFile,
     LineAnswer, NewBatch,
 };
 use thrifty::wire::{BatchView, FileView, Page};
-use thrifty::{Clock, Endpoint, ErrorKind, Lane, Timestamp};
+use thrifty::{Clock, Endpoint, Lane, Timestamp};
 use tokio::time::{Instant, sleep};
+
+use crate::server::{number, unused};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const LINES_A_BATCH: usize = 20;
@@ -219,14 +221,6 @@ impl World {
         });
         serde_json::from_value(view).unwrap()
     }
-}
-
-fn number(id: &str) -> usize {
-    id.rsplit('_').next().unwrap().parse().unwrap()
-}
-
-fn unused() -> ApiError {
-    ApiError::new(ErrorKind::Refused, Effect::None, "no bench needs this").with_status(404)
 }
 
 #[async_trait]

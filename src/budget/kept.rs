@@ -35,7 +35,7 @@ pub(super) struct Kept {
 
 /// The accounts of a budget in one window.
 #[derive(Debug)]
-pub(super) struct Page {
+struct Page {
     span: Span,
     /// The one of calls without a key.
     common: Option<usize>,
@@ -156,9 +156,7 @@ impl Kept {
         if !self.budget.scope.has(request.attribution) {
             return Ok(());
         }
-        if !self.current.span.has(now.get()) {
-            self.turn_to(now.get(), accounts, woken);
-        }
+        self.turn_to(now.get(), accounts, woken);
         let (estimate, first) = (request.estimate, parts.len());
         self.add_part(request, &estimate.first, first, now, accounts, parts)?;
         for other in &estimate.others {
@@ -275,7 +273,7 @@ impl Kept {
 
     /// Whether a call to a model counts in an account; one to a model that is not told counts in all that hold for it.
     #[inline]
-    pub(super) fn counts(&self, account: &Account, model: Option<&ModelId>) -> bool {
+    fn counts(&self, account: &Account, model: Option<&ModelId>) -> bool {
         if model.is_none() {
             return true;
         }
@@ -286,7 +284,7 @@ impl Kept {
         is_of_key && self.budget.scope.has_model(model)
     }
 
-    pub(super) fn blocked(&self, account: usize, at_most: Option<Usd>, accounts: &Slab<Account>) -> Blocked {
+    fn blocked(&self, account: usize, at_most: Option<Usd>, accounts: &Slab<Account>) -> Blocked {
         let found = accounts.get(account);
         let refusal = Box::new(Refusal {
             budget: Arc::clone(&self.budget.name),
@@ -356,7 +354,7 @@ impl Page {
         }
     }
 
-    pub(super) fn account(
+    fn account(
         &mut self,
         index: usize,
         key: Option<&str>,

@@ -6,13 +6,15 @@
 //! less. So by default a call for which there is no room waits until others have settled.
 //!
 //! # Contract
-//! 1. `spent + held <= limit` at every instant and under any interleaving, for hard budgets that hold worst cases. It
+//! 1. `spent + held <= limit` at every instant and under any interleaving, for hard budgets that hold worst cases; but for
+//!    what rule 4 and rule 7 name, and while a clock that went back brings spend back into a rolling window. It
 //!    holds for one client, with its clones and scopes: two clients, or two processes, with the same budget and ledger
 //!    can each spend what was left when they began.
 //! 2. A call is held in all budgets that it counts for, or in none.
 //! 3. A hold is settled, released, or counts as spent: when it is dropped, and while its time is over.
-//! 4. A cost beyond its hold is counted too, and told in [`BudgetStatus::overruns`]. That is the only way past a limit,
-//!    and takes a provider that bills more than the most tokens that the request allows.
+//! 4. A cost beyond its hold is counted too, and told in [`BudgetStatus::overruns`]. It takes a provider that bills more
+//!    than what is known of the model allows: by another price, a larger context window, or more tokens for an image
+//!    than this crate counts, which is an estimate.
 //! 5. What is not known counts as the most that it can be. A call without such a bound is refused by hard budgets,
 //!    unless they name a rate for it.
 //! 6. A window is computed from the time of day, and nothing is reset. A call belongs to the window in which it was let

@@ -220,14 +220,6 @@ impl Bookkeeper {
         entry.latency_ms = u64::try_from(now.saturating_since(at).as_millis()).ok();
         entry
     }
-
-    /// The facts by which a line is booked: those of its call, or those in force if its caller is not known.
-    fn facts(&self, passenger: Option<&Passenger>) -> Arc<Facts> {
-        match passenger {
-            Some(passenger) => Arc::clone(&passenger.operation.facts),
-            None => self.core.facts.get(),
-        }
-    }
 }
 
 /// Books what a line was answered.
@@ -270,14 +262,19 @@ impl BatchObserver for Bookkeeper {
         }
         let passenger = context::<Passenger>(item);
         let mut entry = self.entry(settled, passenger);
-        let facts = match context::<WalkIn>(item) {
-            Some(walk_in) => Arc::clone(&walk_in.facts),
-            None => self.facts(passenger),
-        };
-        let (bound, asked) = match (passenger, context::<WalkIn>(item)) {
-            (Some(passenger), _) => (passenger.bound.clone(), passenger.asked),
-            (None, Some(walk_in)) => (walk_in.bound.clone(), walk_in.asked),
-            (None, None) => read(&self.core, &facts, item),
+        // By what its call began with; or by what is in force, if its caller is not known.
+        let (facts, bound, asked) = if let Some(rider) = passenger {
+            (
+                Arc::clone(&rider.operation.facts),
+                rider.bound.clone(),
+                rider.asked,
+            )
+        } else if let Some(walk_in) = context::<WalkIn>(item) {
+            (Arc::clone(&walk_in.facts), walk_in.bound.clone(), walk_in.asked)
+        } else {
+            let facts = self.core.facts.get();
+            let (bound, asked) = read(&self.core, &facts, item);
+            (facts, bound, asked)
         };
         asked.note(&mut entry);
         // On the lane that was asked for: the answer may name another.
@@ -378,7 +375,7 @@ impl FasterLane for OneByOne {
             held.as_ref()
                 .map_or(Ok(()), |held| held.cover(item, lane, attempts))
         };
-        // A limit on money goes before a deadline: without room the line waits for its batch.
+        // A limit on money goes before a deadline. Without room a line in a batch waits for that; another is refused.
         cover(1).map_err(|error| BatchError::NotAdmitted(Arc::new(error)))?;
         let may_repeat = |lost: u32| cover(lost.saturating_add(1)).is_ok();
         match self

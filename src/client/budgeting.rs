@@ -85,17 +85,13 @@ fn downgrade(operation: &Operation, plan: &mut Plan, lane: Lane, budget: &str) -
 
 /// Returns the most that a call can cost, for each model that its plan may ask.
 fn estimate(operation: &Operation, plan: &Plan, lane: Lane) -> Estimate {
-    let once = |model: &ModelId| {
-        (
-            model.clone(),
-            cost(operation, plan, model, lane),
-            tokens(operation, plan, model),
-        )
-    };
-    let Some((model, at_most, most)) = plan.model.as_ref().map(once) else {
+    let Operation { facts, endpoint, .. } = operation;
+    let Some(model) = &plan.model else {
         return Estimate::without_model(None);
     };
-    let mut estimate = with_tokens(Estimate::of(model, at_most), most);
+    let tokens = |model: &ModelId| plan.bound.tokens(facts, endpoint, model);
+    let most = cost(operation, plan, model, lane);
+    let mut estimate = with_tokens(Estimate::of(model, most), tokens(model));
     if lane == Lane::Batch {
         estimate = estimate.settles_within(BATCH_TIME);
     }
@@ -103,35 +99,23 @@ fn estimate(operation: &Operation, plan: &Plan, lane: Lane) -> Estimate {
         .returns_to()
         .filter(|model| plan.model.as_ref() != Some(*model));
     for other in plan.fallbacks.iter().chain(returns) {
-        let (model, at_most, most) = once(other);
-        estimate = with_tokens(estimate.or(model, at_most), most);
+        let most = cost(operation, plan, other, lane);
+        estimate = with_tokens(estimate.or(other, most), tokens(other));
     }
     estimate
 }
 
-fn with_tokens(estimate: Estimate, most: Option<(u64, u64)>) -> Estimate {
+/// Adds the most input and output tokens to an estimate, where both have a bound.
+pub(super) fn with_tokens(estimate: Estimate, most: (Option<u64>, Option<u64>)) -> Estimate {
     match most {
-        Some((input, output)) => estimate.with_tokens(input, output),
-        None => estimate,
+        (Some(input), Some(output)) => estimate.with_tokens(input, output),
+        _ => estimate,
     }
 }
 
 fn cost(operation: &Operation, plan: &Plan, model: &ModelId, lane: Lane) -> Option<Usd> {
     let Operation { facts, endpoint, .. } = operation;
     plan.bound.cost(facts, endpoint, model, lane, operation.at)
-}
-
-fn tokens(operation: &Operation, plan: &Plan, model: &ModelId) -> Option<(u64, u64)> {
-    let (input, output) = plan.bound.tokens(&operation.facts, &operation.endpoint, model);
-    input.zip(output)
-}
-
-/// The estimate of a call to one model.
-pub(super) fn one_model(model: Option<ModelId>, at_most: Option<Usd>) -> Estimate {
-    match model {
-        Some(model) => Estimate::of(model, at_most),
-        None => Estimate::without_model(at_most),
-    }
 }
 
 /// Whether calls to an endpoint cost nothing: they only read or delete, move files, or moderate.

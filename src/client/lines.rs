@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::asked::Asked;
 use super::batching::Passenger;
 use super::bound::{Bound, Lost};
-use super::budgeting::one_model;
+use super::budgeting::with_tokens;
 use super::core::Core;
 use crate::batch::{BatchError, BatchGate, BatchItem};
 use crate::budget::{BudgetError, Estimate, Hold};
@@ -83,7 +83,7 @@ impl<'a> Held<'a> {
             self.bound.cost(self.facts, &item.endpoint, &item.model, lane, at)
         };
         let all = Lost::NONE.and(1, cost(Lane::Batch)).and(attempts, cost(lane));
-        let estimate = one_model(Some(item.model.clone()), all.at_most()).of_attempts(all.attempts());
+        let estimate = Estimate::of(&item.model, all.at_most()).of_attempts(all.attempts());
         self.hold.cover(&item.attribution, &estimate)
     }
 }
@@ -132,10 +132,8 @@ impl BudgetGate {
         let (bound, asked) = read(&self.core, &facts, item);
         let at = self.core.clock.now();
         let at_most = bound.cost(&facts, &item.endpoint, &item.model, Lane::Batch, at);
-        let mut estimate = Estimate::of(&item.model, at_most).settles_within(BATCH_TIME);
-        if let (Some(input), Some(output)) = bound.tokens(&facts, &item.endpoint, &item.model) {
-            estimate = estimate.with_tokens(input, output);
-        }
+        let most = bound.tokens(&facts, &item.endpoint, &item.model);
+        let estimate = with_tokens(Estimate::of(&item.model, at_most), most).settles_within(BATCH_TIME);
         let walk_in = WalkIn {
             hold: None,
             facts,

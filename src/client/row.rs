@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::bound::{Bound, Lost};
-use super::budgeting::one_model;
 use super::call::Operation;
 use super::metering::{Reading, book, clipped, named};
 use super::plan::Plan;
+use crate::budget::Estimate;
 use crate::id::EntryId;
 use crate::lane::Lane;
 use crate::ledger::{Degradation, LedgerEntry, Role, Status};
@@ -92,9 +92,13 @@ impl Row {
         let Some(hold) = self.operation.hold.get() else {
             return true;
         };
-        let model = self.entry.as_ref().and_then(|entry| entry.sent_model.clone());
+        let model = self.entry.as_ref().and_then(|entry| entry.sent_model.as_ref());
         let all = self.lost.and(2, self.bound());
-        let estimate = one_model(model, all.at_most()).of_attempts(all.attempts());
+        let estimate = match model {
+            Some(model) => Estimate::of(model, all.at_most()),
+            None => Estimate::without_model(all.at_most()),
+        };
+        let estimate = estimate.of_attempts(all.attempts());
         hold.cover(&self.operation.scope.attribution, &estimate).is_ok()
     }
 

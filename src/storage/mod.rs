@@ -4,6 +4,8 @@
 //! with the line before, so that a damaged, deleted or moved line is found. One writer a segment means that processes
 //! can share a directory without a lock on every line.
 
+#[cfg(test)]
+mod crash_points;
 mod disk;
 #[cfg(test)]
 mod faulty_disk;
@@ -13,11 +15,14 @@ mod fuzzing;
 mod memory_disk;
 mod recovery;
 mod segment;
+mod turns;
 mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+pub(crate) use crash_points::{End, at_crash_points};
 pub(crate) use disk::{Disk, DiskFile, Lock, StdDisk};
 #[cfg(test)]
 pub(crate) use faulty_disk::FaultyDisk;
@@ -27,6 +32,7 @@ pub use fuzzing::segment_lines;
 pub(crate) use memory_disk::MemoryDisk;
 pub(crate) use recovery::{Damage, State, recover};
 pub(crate) use segment::{Format, LineReader, Next, Position, content, seal};
+pub(crate) use turns::Turns;
 pub(crate) use writer::SegmentWriter;
 
 /// What can be wrong with segments. Each family turns it into its own error.
@@ -55,6 +61,27 @@ pub(crate) enum StorageError {
         path: PathBuf,
         bytes: u64,
     },
+}
+
+/// Makes names in these directories survive a loss of power. Those above `root` may be others': who may not read one did
+/// not make a name in it either.
+pub(crate) fn sync_dirs<'a>(
+    disk: &dyn Disk,
+    root: &Path,
+    dirs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), StorageError> {
+    for dir in dirs {
+        let dir = if dir.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            dir
+        };
+        match disk.sync_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && dir != root => {}
+            synced => synced.map_err(io_error("sync the directory", dir))?,
+        }
+    }
+    Ok(())
 }
 
 /// Names what was tried and the file, for `map_err`.

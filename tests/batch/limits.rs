@@ -8,7 +8,7 @@ use thrifty::{ErrorKind, Timestamp};
 use tokio::time::Instant;
 
 use super::fake::{End, FakeApi, Line, completed, good, with_status};
-use super::{ask, some};
+use super::{ask, paused, some};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -272,12 +272,4 @@ fn a_restart_at_any_moment_of_a_refusal_loses_nothing_and_runs_nothing_twice() {
             assert_eq!(ran, expected, "restarted after {moment} s");
         }
     }
-}
-
-fn paused() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
 }

@@ -53,6 +53,15 @@ impl BatchableRequest for Ask {
     }
 }
 
+/// A runtime whose time is virtual. With it all that runs on it ends.
+fn paused() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
 fn ask(n: u64) -> Ask {
     Ask {
         model: "gpt-4o-mini",
@@ -584,13 +593,6 @@ async fn a_faster_lane_that_fails_leaves_the_batch_to_answer() {
 
 #[test]
 fn a_driver_whose_runtime_died_starts_again_where_it_stopped() {
-    let paused = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
     let api = FakeApi::default().hanging_creates(1);
     let collector = BatchCollector::builder(api.clone()).build();
     let first = paused();
@@ -609,13 +611,6 @@ fn a_driver_whose_runtime_died_starts_again_where_it_stopped() {
 
 #[test]
 fn a_handle_that_waits_elsewhere_goes_on_when_the_drivers_runtime_dies() {
-    let paused = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
     let collector = BatchCollector::builder(FakeApi::default()).build();
     let first = paused();
     let handle = first.block_on(async { collector.enqueue(&ask(1)).await.unwrap() });
@@ -644,13 +639,6 @@ fn without_a_runtime_enqueue_says_so() {
 
 #[test]
 fn a_second_collector_goes_on_with_what_the_store_holds() {
-    let paused = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
     for hanging in [0, 1] {
         let (api, store) = (
             FakeApi::default().hanging_creates(hanging),

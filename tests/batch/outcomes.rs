@@ -13,15 +13,7 @@ use thrifty::batch::{
 };
 
 use crate::fake::{FakeApi, completed};
-use crate::{Books, Echo, ask};
-
-fn paused() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
+use crate::{Books, Echo, ask, paused};
 
 fn on(api: &FakeApi, store: impl BatchStore) -> BatchCollector {
     BatchCollector::builder(api.clone()).with_store(store).build()

@@ -126,7 +126,10 @@ async fn many_callers_at_once_never_spend_more_than_the_limit() {
     );
     assert!(status.spent > usd("0.60").into(), "{status:?}");
     println!(
-        "goal budget/stress-512: 0 overshoot (0), {} of {limit} counted, {} of it billed",
+        "goal budget/stress-512: {} USD overshoot (0), {} of {limit} counted, {} of it billed",
+        UsdSum::from(billed(&simulator))
+            .saturating_sub(limit.into())
+            .max(UsdSum::ZERO),
         status.spent,
         billed(&simulator)
     );

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use crate::clock::{Clock, SystemClock};
 use crate::ledger::LedgerError;
 use crate::ledger::file::layout::Layout;
@@ -152,8 +150,7 @@ impl FileLedgerBuilder {
                 hash_key,
                 writing: Mutex::new(writing),
                 view: Mutex::new(view),
-                turn: Arc::default(),
-                turn_over: Notify::new(),
+                turns: Arc::default(),
                 synced: AtomicU64::new(0),
                 flushing: AtomicUsize::new(0),
                 expired_in: AtomicI64::new(i64::MIN),

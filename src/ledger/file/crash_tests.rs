@@ -9,7 +9,7 @@ use super::tests::{NOW, entry_at};
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::id::EntryId;
-use crate::storage::MemoryDisk;
+use crate::storage::{End, MemoryDisk, at_crash_points};
 
 const ROOT: &str = "/var/costs";
 
@@ -48,12 +48,6 @@ fn consistent(ledger: &FileLedger) -> Vec<Arc<LedgerEntry>> {
     }
     assert_eq!(now(ledger.verify()).unwrap().differences, []);
     entries
-}
-
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Killed,
-    WithoutPower { torn: u64 },
 }
 
 /// Lets a process die at its nth call to the disk, another one follow it, and looks at what is left.
@@ -114,17 +108,7 @@ fn dies_at(call: u64, end: End) -> u64 {
 /// `THRIFTY_CRASH_POINTS=10000 cargo test --release --lib crash_points` runs as many as it says; by default 400.
 #[test]
 fn no_acknowledged_entry_is_lost_at_any_of_many_crash_points() {
-    let points = std::env::var("THRIFTY_CRASH_POINTS").map_or(400, |points| points.parse().unwrap());
-    let calls = dies_at(u64::MAX, End::Killed);
-    assert!(calls > 100, "{calls} calls are enough to die at");
-    for point in 0..points {
-        let call = point / 2 % calls;
-        let end = match point % 2 {
-            0 => End::Killed,
-            _ => End::WithoutPower { torn: point },
-        };
-        dies_at(call, end);
-    }
+    let points = at_crash_points(dies_at);
     println!("goal ledger/crash-points: {points} (10000), nothing acknowledged was lost");
 }
 

@@ -201,18 +201,6 @@ impl Layout {
     pub(super) fn sync_dirs(&self) -> Result<(), StorageError> {
         let all = [&*self.segments, &*self.root].into_iter();
         let above = self.root.ancestors().skip(1).take(self.new_levels);
-        for dir in all.chain(above) {
-            let dir = if dir.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                dir
-            };
-            match self.disk.sync_dir(dir) {
-                // Who may not read the directory above did not make this one's name either.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && dir != self.root => {}
-                synced => synced.map_err(io_error("sync the directory", dir))?,
-            }
-        }
-        Ok(())
+        storage::sync_dirs(&*self.disk, &self.root, all.chain(above))
     }
 }

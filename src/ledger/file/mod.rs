@@ -17,7 +17,6 @@ mod writing;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -25,10 +24,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::ledger::{CostLedger, Filter, HashKey, LedgerEntry, LedgerError, Query, Recorded, Summary, Tally};
-use crate::storage::{SegmentWriter, StorageError};
+use crate::storage::{SegmentWriter, StorageError, Turns};
 
 use self::encode::encode;
 use self::entries::Entries;
@@ -89,10 +87,7 @@ struct Inner {
     hash_key: HashKey,
     writing: Mutex<Writing>,
     view: Mutex<View>,
-    /// Held by the one that syncs.
-    turn: Arc<tokio::sync::Mutex<()>>,
-    /// Tells those that wait that a turn is over: their entries may be synced by now, and if not, the turn is free.
-    turn_over: Notify,
+    turns: Arc<Turns>,
     /// How many records are synced.
     synced: AtomicU64,
     /// How many flushes wait or sync at this moment.
@@ -225,29 +220,24 @@ impl CostLedger for FileLedger {
     async fn flush(&self) -> Result<(), LedgerError> {
         let wanted = self.inner.writing().recorded();
         let _flushing = Flushing::begin(&self.inner.flushing);
-        loop {
-            let mut turn_over = pin!(self.inner.turn_over.notified());
-            turn_over.as_mut().enable();
-            if self.inner.synced.load(Ordering::Acquire) >= wanted {
-                return Ok(());
+        let is_synced = || self.inner.synced.load(Ordering::Acquire) >= wanted;
+        let Some(turn) = self.inner.turns.take_unless(is_synced).await else {
+            return Ok(());
+        };
+        let inner = Arc::clone(&self.inner);
+        // The turn goes with the work, which runs on if this future is dropped.
+        off_thread(move || {
+            let _turn = turn;
+            if inner.flushing.load(Ordering::Relaxed) > CROWD {
+                std::thread::sleep(GATHER);
             }
-            let Some(turn) = Turn::try_take(&self.inner) else {
-                turn_over.await;
-                continue;
-            };
-            // The turn goes with the work, which runs on if this future is dropped.
-            return off_thread(move || {
-                if turn.inner.flushing.load(Ordering::Relaxed) > CROWD {
-                    std::thread::sleep(GATHER);
-                }
-                let result = turn.inner.sync();
-                if turn.inner.settings.sync == SyncPolicy::OnFlush {
-                    turn.inner.tidy();
-                }
-                result
-            })
-            .await?;
-        }
+            let result = inner.sync();
+            if inner.settings.sync == SyncPolicy::OnFlush {
+                inner.tidy();
+            }
+            result
+        })
+        .await?
     }
 
     async fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
@@ -272,36 +262,6 @@ impl CostLedger for FileLedger {
             }
         });
         chunks.try_flatten().boxed()
-    }
-}
-
-/// The right to sync. Giving it back tells those that wait.
-#[derive(Debug)]
-struct Turn {
-    inner: Arc<Inner>,
-    taken: Option<OwnedMutexGuard<()>>,
-}
-
-impl Turn {
-    fn try_take(inner: &Arc<Inner>) -> Option<Self> {
-        Some(Self {
-            taken: Some(Arc::clone(&inner.turn).try_lock_owned().ok()?),
-            inner: Arc::clone(inner),
-        })
-    }
-
-    fn take(inner: Arc<Inner>) -> Self {
-        Self {
-            taken: Some(Arc::clone(&inner.turn).blocking_lock_owned()),
-            inner,
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.taken = None;
-        self.inner.turn_over.notify_waiters();
     }
 }
 
@@ -432,7 +392,7 @@ impl Inner {
     /// What the ledger's thread does.
     fn keep(self: Arc<Self>) -> Left {
         self.writing().retire_if_due(self.settings.clock.now());
-        let turn = Turn::take(Arc::clone(&self));
+        let turn = self.turns.take();
         if let Err(error) = self.sync() {
             tracing::error!(target: "thrifty", %error, "the ledger could not be synced");
         }

@@ -5,13 +5,7 @@ use std::collections::BTreeMap;
 use super::tests::{acknowledged, answered, enqueued, extent, line, load, now, on};
 use super::*;
 use crate::id::RequestId;
-use crate::storage::MemoryDisk;
-
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Killed,
-    WithoutPower { torn: u64 },
-}
+use crate::storage::{End, MemoryDisk, at_crash_points};
 
 /// What was promised of one request.
 #[derive(Debug, Clone, Default)]
@@ -137,17 +131,7 @@ fn dies_at(call: u64, end: End) -> u64 {
 /// `THRIFTY_CRASH_POINTS=10000 cargo test --release --lib crash_points` runs as many as it says; by default 400.
 #[test]
 fn no_promised_request_is_lost_at_any_of_many_crash_points() {
-    let points = std::env::var("THRIFTY_CRASH_POINTS").map_or(400, |points| points.parse().unwrap());
-    let calls = dies_at(u64::MAX, End::Killed);
-    assert!(calls > 100, "{calls} calls are enough to die at");
-    for point in 0..points {
-        let call = point / 2 % calls;
-        let end = match point % 2 {
-            0 => End::Killed,
-            _ => End::WithoutPower { torn: point },
-        };
-        dies_at(call, end);
-    }
+    let points = at_crash_points(dies_at);
     println!("goal batch/crash-points: {points} (10000), nothing promised was lost");
 }
 

@@ -1,12 +1,11 @@
 //! The files of a spool.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::batch::store::error::{StoreError, io_error};
 use crate::clock::Timestamp;
-use crate::storage::{Disk, Format};
+use crate::storage::{Disk, Format, sync_dirs};
 
 /// The header of a journal's segment.
 pub(super) const FORMAT: Format = Format {
@@ -74,19 +73,7 @@ impl Layout {
             self.disk.create_dir_all(&dir).map_err(io_error("create", &dir))?;
         }
         // Whoever made one of these may have ended before it was safe.
-        for dir in self.root.ancestors() {
-            let dir = if dir.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                dir
-            };
-            match self.disk.sync_dir(dir) {
-                // Who may not read the directory above did not make this one's name either.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && dir != self.root => {}
-                synced => synced.map_err(io_error("sync the directory", dir))?,
-            }
-        }
-        Ok(())
+        Ok(sync_dirs(&*self.disk, &self.root, self.root.ancestors())?)
     }
 
     /// Returns the files of a directory that have this extension, sorted.

@@ -18,11 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Notify;
 
 use super::{BatchStore, Durability, Extent, Position, Record, RecoveryReport, StoreError};
 use crate::clock::{Clock, SystemClock};
-use crate::storage::{Disk, Lock, StdDisk, StorageError};
+use crate::storage::{Disk, Lock, StdDisk, StorageError, Turns};
 
 use layout::Layout;
 use opening::Torn;
@@ -72,9 +71,7 @@ struct Inner {
     loading: Mutex<()>,
     /// The position up to which everything is safe.
     synced: AtomicU64,
-    /// Held by whoever syncs.
-    turn: Arc<tokio::sync::Mutex<()>>,
-    turn_over: Notify,
+    turns: Arc<Turns>,
     waiting: AtomicUsize,
     /// How many waited for the last sync.
     crowd: AtomicUsize,
@@ -128,8 +125,7 @@ impl FileStoreBuilder {
             loaded: AtomicBool::new(false),
             loading: Mutex::default(),
             synced: AtomicU64::new(0),
-            turn: Arc::default(),
-            turn_over: Notify::new(),
+            turns: Arc::default(),
             waiting: AtomicUsize::new(0),
             crowd: AtomicUsize::new(0),
             _lock: lock,

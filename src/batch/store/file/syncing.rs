@@ -1,11 +1,8 @@
 //! Group commit: many wait, one syncs for all.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use tokio::sync::OwnedMutexGuard;
 
 use super::Inner;
 use crate::batch::store::StoreError;
@@ -17,29 +14,6 @@ const CROWD: usize = 4;
 /// How long it waits before it looks whether more have come, and how often at most.
 const MOMENT: Duration = Duration::from_micros(30);
 const MOMENTS: usize = 16;
-
-/// The right to sync. Giving it back tells those that wait.
-#[derive(Debug)]
-struct Turn {
-    inner: Arc<Inner>,
-    taken: Option<OwnedMutexGuard<()>>,
-}
-
-impl Turn {
-    fn try_take(inner: &Arc<Inner>) -> Option<Self> {
-        Some(Self {
-            taken: Some(Arc::clone(&inner.turn).try_lock_owned().ok()?),
-            inner: Arc::clone(inner),
-        })
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.taken = None;
-        self.inner.turn_over.notify_waiters();
-    }
-}
 
 /// Counts a caller for as long as it waits.
 struct Waiting<'a>(&'a Inner);
@@ -60,26 +34,21 @@ impl Drop for Waiting<'_> {
 /// Waits until everything before the position is safe.
 pub(super) async fn sync(inner: &Arc<Inner>, position: u64) -> Result<(), StoreError> {
     let _waiting = Waiting::begin(inner);
-    loop {
-        let mut turn_over = pin!(inner.turn_over.notified());
-        turn_over.as_mut().enable();
-        if inner.synced.load(Ordering::Acquire) >= position {
-            return Ok(());
-        }
-        let Some(turn) = Turn::try_take(inner) else {
-            turn_over.await;
-            continue;
-        };
-        // The turn goes with the work, which runs on if this future is dropped.
-        return super::off_thread(move || {
-            turn.inner.gather();
-            let synced = turn.inner.sync();
-            let crowd = turn.inner.waiting.load(Ordering::Relaxed);
-            turn.inner.crowd.store(crowd, Ordering::Relaxed);
-            synced
-        })
-        .await?;
-    }
+    let is_synced = || inner.synced.load(Ordering::Acquire) >= position;
+    let Some(turn) = inner.turns.take_unless(is_synced).await else {
+        return Ok(());
+    };
+    let inner = Arc::clone(inner);
+    // The turn goes with the work, which runs on if this future is dropped.
+    super::off_thread(move || {
+        let _turn = turn;
+        inner.gather();
+        let synced = inner.sync();
+        let crowd = inner.waiting.load(Ordering::Relaxed);
+        inner.crowd.store(crowd, Ordering::Relaxed);
+        synced
+    })
+    .await?
 }
 
 impl Inner {
