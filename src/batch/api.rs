@@ -330,7 +330,7 @@ pub type Outcome = Result<LineAnswer, BatchError>;
 #[async_trait]
 pub trait FasterLane: fmt::Debug + Send + Sync + 'static {
     /// Sends the request and reads the whole answer. It is called at most once for a request, unless the runtime
-    /// died meanwhile; it does its own retries.
+    /// or the process died meanwhile; the observer is told of that. It does its own retries.
     ///
     /// # Errors
     /// If there is no answer. An answer with an error status is an answer.

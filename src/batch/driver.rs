@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use super::api::{ApiError, Effect, FasterLane, LineAnswer, Outcome};
 use super::error::BatchError;
 use super::flush;
-use super::shared::{Ending, Shared};
+use super::shared::{Ending, Shared, Then};
 use super::state::{MAX_RESCUES, Place, Request, Rescue};
-use super::store::FlushId;
+use super::store::{FlushId, Record};
 use crate::error::ErrorKind;
 use crate::id::RequestId;
 
@@ -31,7 +31,7 @@ pub(super) fn run(shared: Arc<Shared>, generation: u64) -> impl Future<Output = 
 
 async fn work(alive: Alive) {
     let (shared, generation) = (&alive.shared, alive.generation);
-    alive.take_over();
+    alive.take_over().await;
     let mut work = FuturesUnordered::<BoxFuture<'static, ()>>::new();
     loop {
         if shared.store.wants_snapshot() {
@@ -98,8 +98,12 @@ impl Shared {
             let Some(lane) = &self.faster else { continue };
             let Some(row) = state.find(id) else { continue };
             let settled = state.get(row).is_none_or(Request::is_settled);
+            if settled || !matches!(state.rescue(row), Rescue::NotYet) {
+                continue;
+            }
             // Nobody waits, so nothing is lost by the batch's own pace.
-            if settled || !state.is_wanted(row) || !matches!(state.rescue(row), Rescue::NotYet) {
+            if !state.is_wanted(row) {
+                state.take_back(row);
                 continue;
             }
             tracing::debug!(request_id = %id, "the deadline is near; sent on a faster lane");
@@ -134,6 +138,18 @@ impl Shared {
 /// Sends a request on the faster lane; the first valid answer wins.
 async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, id: RequestId) {
     let begun = Instant::now();
+    if let Err(error) = shared.commit(Record::SendIntended { id }).await {
+        tracing::error!(%error, request_id = %id, "the batch store failed; it is sent on a faster lane later");
+        let mut state = shared.lock();
+        state.rescuing = state.rescuing.saturating_sub(1);
+        // If the record is there all the same, a restart takes the request for sent: it then costs more in the books.
+        if let Some(row) = state.find(id) {
+            state.set_rescue(row, Rescue::NotYet);
+            state.forget_if_over(row);
+        }
+        state.rescues.insert((begun + shared.policy.min_poll, id));
+        return;
+    }
     let (outcome, body) = send(&shared, &*lane, id).await;
     let valid = outcome.as_ref().is_ok_and(LineAnswer::is_success);
     {
@@ -149,18 +165,19 @@ async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, id: RequestId) {
             return;
         }
     }
-    shared.settle(
-        id,
-        Ending {
-            body,
-            ..Ending::of(outcome)
-        },
-    );
-    let mut state = shared.lock();
-    if let Some(row) = state.find(id) {
-        state.set_rescue(row, Rescue::NotYet);
-        state.forget_if_over(row);
+    let ending = Ending {
+        body,
+        then: Then::EndSend,
+        ..Ending::of(outcome)
+    };
+    let Some(ended) = shared.end_if(id, ending, |_| true) else {
+        return;
+    };
+    // Unlike a batch, this lane does not keep its answer for another reading.
+    if let Err(error) = shared.sync().await {
+        tracing::error!(%error, request_id = %id, "the batch store failed; an answer may be lost with the power");
     }
+    shared.tell_and_resolve(ended);
 }
 
 /// Sends a request, and returns its body too.
@@ -191,20 +208,22 @@ struct Alive {
 }
 
 impl Alive {
-    /// Plans again what an earlier driver was sending when its runtime died.
-    fn take_over(&self) {
-        let mut state = self.shared.lock();
-        state.rescuing = 0;
-        let now = Instant::now();
-        for (row, by) in state.rescues_under_way() {
-            if by == self.generation {
-                continue;
-            }
-            state.set_rescue(row, Rescue::NotYet);
-            if let Some(id) = state.get(row).map(Request::id) {
-                state.rescues.insert((now, id));
-            }
-            state.forget_if_over(row);
+    /// Tells of what an earlier driver was sending when its runtime or its process died, and plans it again.
+    async fn take_over(&self) {
+        let lost: Vec<_> = {
+            let mut state = self.shared.lock();
+            state.rescuing = 0;
+            let sending = state.rescues_under_way().into_iter();
+            let lost = sending.filter(|(_, by)| *by != self.generation);
+            lost.filter_map(|(row, _)| state.get(row).map(Request::id))
+                .collect()
+        };
+        for id in lost {
+            let body = self.shared.body(id).await.unwrap_or_default();
+            self.shared.tell_of_lost_send(id, body);
+            let mut state = self.shared.lock();
+            self.shared.note(&mut state, vec![Record::SendOver { id }]);
+            state.rescues.insert((Instant::now(), id));
         }
     }
 

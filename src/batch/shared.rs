@@ -9,7 +9,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OnceCell, watch};
 use tokio::time::Instant;
 
-use super::api::{BatchApi, BatchGate, BatchItem, BatchObserver, FasterLane, Outcome, Settled};
+use super::api::{
+    ApiError, BatchApi, BatchGate, BatchItem, BatchObserver, Effect, FasterLane, Outcome, Settled,
+};
 use super::driver;
 use super::error::BatchError;
 use super::handle::Slot;
@@ -18,6 +20,7 @@ use super::policy::BatchPolicy;
 use super::state::{Place, Progress, Request, Rescue, Row, State};
 use super::store::{BatchStore, Content, FlushId, Position, Record, RecoveryReport, StoreError, Verdict};
 use crate::clock::{Clock, bounded};
+use crate::error::ErrorKind;
 use crate::id::RequestId;
 
 /// What the collector, its handles and its driver share.
@@ -57,6 +60,8 @@ pub(super) enum Then {
     /// Another outcome may come from the batch that it is in.
     Stay,
     Release,
+    /// As `Stay`; it came by the faster lane.
+    EndSend,
 }
 
 /// What is told and handed out once the lock is free.
@@ -149,7 +154,7 @@ impl Shared {
     }
 
     /// Writes records that take effect even if the store has no room for them; then they are written later.
-    fn note(&self, state: &mut State, mut records: Vec<Record>) {
+    pub(super) fn note(&self, state: &mut State, mut records: Vec<Record>) {
         if let Err(error) = self.write(state, &mut records) {
             tracing::error!(%error, "the batch store failed; what happened is stored later");
             state.unwritten.extend(records.iter().cloned());
@@ -206,18 +211,26 @@ impl Shared {
         ending: Ending<'_>,
         wanted: impl FnOnce(&Request) -> bool,
     ) -> Option<Place> {
-        let ended = {
-            let mut state = self.lock();
-            let row = state.find(id)?;
-            state.get(row).filter(|request| wanted(request))?;
-            let records = Self::records(&state, row, &ending);
-            let ended = Self::end(&mut state, row, ending)?;
-            self.note(&mut state, records);
-            ended
-        };
+        let ended = self.end_if(id, ending, wanted)?;
         let place = ended.place;
         self.tell_and_resolve(ended);
         Some(place)
+    }
+
+    /// Notes an outcome if the request is as it should be; what is returned is to be told.
+    pub(super) fn end_if<'a>(
+        &self,
+        id: RequestId,
+        ending: Ending<'a>,
+        wanted: impl FnOnce(&Request) -> bool,
+    ) -> Option<Ended<'a>> {
+        let mut state = self.lock();
+        let row = state.find(id)?;
+        state.get(row).filter(|request| wanted(request))?;
+        let records = Self::records(&state, row, &ending);
+        let ended = Self::end(&mut state, row, ending)?;
+        self.note(&mut state, records);
+        Some(ended)
     }
 
     /// Returns what is stored of an outcome.
@@ -236,8 +249,13 @@ impl Shared {
             };
             records.push(Record::Settled { id, verdict });
         }
-        if ending.then == Then::Release {
-            records.push(Record::Released { id });
+        match ending.then {
+            Then::Release => records.push(Record::Released { id }),
+            Then::EndSend => records.push(Record::SendOver { id }),
+            Then::Stay => {}
+        }
+        if matches!(state.rescue(row), Rescue::Failed(..)) {
+            records.push(Record::SendOver { id });
         }
         if !request.is_settled() && forgotten {
             let line = Content::Stored(request.line);
@@ -319,6 +337,32 @@ impl Shared {
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();
+    }
+
+    /// Tells the observer of a request that was being sent on the faster lane when the process ended, or its runtime.
+    pub(super) fn tell_of_lost_send(&self, id: RequestId, body: Bytes) {
+        let told = {
+            let state = self.lock();
+            state.find(id).and_then(|row| {
+                let (item, attempts) = (state.item(row, body)?, state.get(row)?.attempts());
+                Some((item, attempts))
+            })
+        };
+        let Some((item, attempts)) = told else { return };
+        tracing::warn!(request_id = %id, "nobody learned what a faster lane answered; it may be billed");
+        let lost = ApiError::new(
+            ErrorKind::Connection,
+            Effect::Unknown,
+            "nobody was there for the answer",
+        );
+        self.tell(&Settled {
+            item: &item,
+            outcome: &Err(BatchError::FasterLane(Arc::new(lost.with_lost_attempts(1)))),
+            batch_id: None,
+            attempts,
+            orphaned: false,
+            superseded: true,
+        });
     }
 
     pub(super) fn tell(&self, settled: &Settled<'_>) {

@@ -7,6 +7,7 @@ mod due;
 mod flushes;
 mod live;
 mod queue;
+mod rescue;
 mod rows;
 mod snapshot;
 
@@ -14,10 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::api::Outcome;
 use super::outcomes::Deliveries;
 use super::store::{FlushId, Record, StoredRequest, Verdict};
 use super::turnaround::Turnaround;
@@ -36,6 +35,7 @@ pub(super) use flushes::{Flush, Phase};
 pub(super) use live::Live;
 use queue::Limit;
 pub(super) use queue::Refused;
+pub(super) use rescue::Rescue;
 use rows::Rows;
 pub(super) use rows::{Place, Request, Row};
 
@@ -120,15 +120,6 @@ struct Extra {
     key: Option<super::store::RequestKey>,
 }
 
-#[derive(Debug, Clone)]
-pub(super) enum Rescue {
-    NotYet,
-    /// By the driver of this generation.
-    Sending(u64),
-    /// It did not help; the batch may still. The body is for the observer, who is told of it later.
-    Failed(Outcome, Bytes),
-}
-
 impl State {
     /// Lets a stored record take effect.
     pub(super) fn apply(&mut self, record: &Record) {
@@ -179,6 +170,8 @@ impl State {
                     self.requeued(row, *attempts);
                 }
             }
+            Record::SendIntended { id } => self.send_intended(*id),
+            Record::SendOver { id } => self.send_over(*id),
             Record::Settled { id, verdict } => {
                 if let Some(row) = self.find(*id) {
                     self.settled(row, verdict.clone());
@@ -269,27 +262,6 @@ impl State {
         self.loading = None;
     }
 
-    pub(super) fn rescue(&self, row: Row) -> Rescue {
-        self.rescue.get(&row).cloned().unwrap_or(Rescue::NotYet)
-    }
-
-    pub(super) fn set_rescue(&mut self, row: Row, rescue: Rescue) -> Rescue {
-        let old = match rescue {
-            Rescue::NotYet => self.rescue.remove(&row),
-            rescue => self.rescue.insert(row, rescue),
-        };
-        old.unwrap_or(Rescue::NotYet)
-    }
-
-    /// Returns the requests that are being sent on the faster lane.
-    pub(super) fn rescues_under_way(&self) -> Vec<(Row, u64)> {
-        let sending = self.rescue.iter().filter_map(|(row, rescue)| match rescue {
-            Rescue::Sending(by) => Some((*row, *by)),
-            _ => None,
-        });
-        sending.collect()
-    }
-
     fn lane(&mut self, endpoint: &Endpoint, model: &ModelId) -> u32 {
         let last = self.lanes.last();
         if last.is_some_and(|lane| lane.endpoint == *endpoint && lane.model == *model) {
@@ -369,8 +341,15 @@ impl State {
     pub(super) fn take_back_what_is_nowhere(&mut self) {
         let lost = |request: &Request| !request.is_settled() && request.place() == Place::Nowhere;
         let rows = self.rows.iter().filter(|(_, request)| lost(request));
-        let rows: Vec<_> = rows.map(|(row, request)| (row, request.attempts())).collect();
-        for (row, attempts) in rows {
+        let rows: Vec<_> = rows.map(|(row, _)| row).collect();
+        for row in rows {
+            self.take_back(row);
+        }
+    }
+
+    /// Puts a request that is in no batch, and not over, back into the buffer.
+    pub(super) fn take_back(&mut self, row: Row) {
+        if let Some(attempts) = self.rows.get(row).map(Request::attempts) {
             self.requeued(row, attempts);
         }
     }

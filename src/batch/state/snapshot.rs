@@ -23,13 +23,15 @@ impl State {
                 id: request.id(),
                 attempts: request.attempts(),
             });
+        let sent = self.rescue.keys().filter_map(|row| self.rows.get(*row));
+        let sent = sent.map(|request| Record::SendIntended { id: request.id() });
         let flushes = self
             .flushes
             .iter()
             .flat_map(|(id, flush)| self.flush_records(id, flush));
         let settled = self.rows.iter().filter(|(_, request)| request.is_settled());
         let settled = settled.flat_map(|(row, request)| self.settled_records(row, request));
-        enqueued.chain(tried).chain(flushes).chain(settled)
+        enqueued.chain(tried).chain(sent).chain(flushes).chain(settled)
     }
 
     fn enqueued_record(&self, row: Row) -> Option<Record> {
@@ -168,13 +170,15 @@ mod tests {
                 line: Content::Stored(Extent::new(0, n.into(), 1, 2)),
                 answer: None,
             },
+            14 => Record::SendIntended { id: id(n) },
+            15 => Record::SendOver { id: id(n) },
             _ => Record::Closed { flush },
         }
     }
 
     proptest! {
         #[test]
-        fn a_snapshot_folds_to_the_same_state(steps in proptest::collection::vec((0_u8..15, 0_u8..20), 0..80)) {
+        fn a_snapshot_folds_to_the_same_state(steps in proptest::collection::vec((0_u8..17, 0_u8..20), 0..80)) {
             let mut state = State::default();
             for (kind, n) in steps {
                 // Nobody acknowledges what is not settled.

@@ -248,6 +248,16 @@ pub enum Record {
         /// In how many batches it was so far.
         attempts: u32,
     },
+    /// A request is about to be sent on a faster lane.
+    SendIntended {
+        /// The request.
+        id: RequestId,
+    },
+    /// What became of that is known, and told.
+    SendOver {
+        /// The request.
+        id: RequestId,
+    },
     /// A request has its outcome.
     Settled {
         /// The request.
