@@ -15,8 +15,10 @@ mod fake;
 mod killed;
 mod leftovers;
 mod limits;
+mod lost_sends;
 mod outcomes;
 mod polling;
+mod quote;
 mod stores;
 
 use std::sync::{Arc, Mutex};
