@@ -68,6 +68,7 @@ pub(super) fn request_of<'a>(
     RouteRequest::of(&operation.endpoint, view, requested, &operation.facts, bounds)
         .with_attribution(&operation.scope.attribution)
         .with_deadline_within(operation.scope.within)
+        .of_operation(operation.op_id)
         .made_at(operation.at)
 }
 

@@ -17,7 +17,7 @@ use crate::lane::Lane;
 use crate::ledger::{CostLedger, HashKey, LedgerEntry, LedgerError, Recorded};
 use crate::model::ModelId;
 use crate::openai::Sender;
-use crate::router::{RouteOutcome, Router};
+use crate::router::{Rating, RouteOutcome, Router};
 
 /// How many entries wait for a ledger that does not take them; beyond that the oldest is given up and counted.
 const MAX_RETAINED: usize = 10_000;
@@ -77,6 +77,14 @@ impl Core {
 }
 
 impl Core {
+    /// Tells the router how good an answer was.
+    pub(super) fn rate(&self, rating: &Rating) {
+        let Some(router) = &self.router else { return };
+        if catch_unwind(AssertUnwindSafe(|| router.rate(rating))).is_err() {
+            tracing::error!(target: "thrifty", op_id = %rating.op_id, "the router panicked while it was told of a rating");
+        }
+    }
+
     /// Makes the ledger durable, with the entries that it has not taken yet.
     ///
     /// A full queue is emptied by a flush only, and may then take no more than its size: they take turns.

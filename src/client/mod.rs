@@ -41,10 +41,11 @@ use self::scope::Scope;
 use crate::batch::BatchCollector;
 use crate::budget::Budgets;
 use crate::clock::bounded;
-use crate::id::RequestId;
+use crate::id::{OpId, RequestId};
 use crate::ledger::CostLedger;
 use crate::openai::{ServerBatches, Transport};
 use crate::pricing::PriceBook;
+use crate::router::{Quality, Rating};
 
 pub use self::builder::LlmClientBuilder;
 pub use self::error::Error;
@@ -115,6 +116,14 @@ impl<C: Config> LlmClient<C> {
             shared,
             scope,
         }
+    }
+
+    /// Tells the router how good the answer of an operation was, as its [`Receipt`] or its ledger entry names it.
+    ///
+    /// Whoever can tell may say so: a user's thumb, a test that ran the code, another model. The built-in routers take no
+    /// notice; see [`Router::rate`](crate::router::Router::rate) for one of yours.
+    pub fn observe(&self, op_id: OpId, quality: impl Into<Quality>) {
+        self.shared.core.rate(&Rating::new(op_id, quality));
     }
 
     /// Returns the ledger.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Route, RouteError, RouteOutcome, RouteRequest, Router};
+use super::{Rating, Route, RouteError, RouteOutcome, RouteRequest, Router};
 use crate::model::ModelId;
 
 /// Ways to combine routers.
@@ -51,6 +51,11 @@ impl<A: Router, B: Router> Router for OrElse<A, B> {
     fn observe(&self, outcome: &RouteOutcome<'_>) {
         self.first.observe(outcome);
         self.other.observe(outcome);
+    }
+
+    fn rate(&self, rating: &Rating) {
+        self.first.rate(rating);
+        self.other.rate(rating);
     }
 
     fn reference_model(&self) -> Option<&ModelId> {

@@ -7,13 +7,17 @@
 //! | [`HeuristicRouter`] | your rules say so, else when the latest user message looks plain |
 //! | [`router_fn`] | your closure says so |
 //!
+//! [`FallbackRouter`] names models to ask after an error, behind any of them.
+//!
 //! The built-in routers with two tiers touch only chat and responses requests that name one of their two models
 //! exactly (a snapshot such as `gpt-4o-2024-08-06` is a pin) or [`AUTO`]. They never pick a model dearer than the one
 //! asked for, unless that was [`AUTO`]. Embeddings are never routed by them: vectors of two models do not compare.
 
 mod ext;
+mod fallback;
 mod fixed;
 mod heuristic;
+mod rating;
 mod request;
 mod route;
 mod router_fn;
@@ -26,8 +30,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use ext::{OrElse, RouterExt};
+pub use fallback::FallbackRouter;
 pub use fixed::FixedRouter;
 pub use heuristic::{HeuristicRouter, Rule};
+pub use rating::{Quality, Rating};
 pub use request::{Facts, RouteRequest};
 pub use route::{Route, RouteOutcome};
 pub use router_fn::{RouterFn, router_fn};
@@ -47,7 +53,8 @@ pub const AUTO: &str = "auto";
 /// 3. The same router is asked from many tasks at once.
 /// 4. A router that fails, panics or is too slow never fails a call: the client asks the model that was requested,
 ///    or [`reference_model`](Self::reference_model) for [`AUTO`], and the ledger entry says so.
-/// 5. `observe` is told of every call that was made for a route, also of those that failed. It returns at once.
+/// 5. `observe` is told of every call that was made for a route, also of those that failed. It returns at once,
+///    as does `rate`.
 /// 6. A route to another model than the one requested says why. No model in it has an empty name.
 ///
 /// # Who implements, who calls
@@ -82,6 +89,11 @@ pub trait Router: fmt::Debug + Send + Sync + 'static {
     /// Learns what became of a call. Does nothing unless implemented.
     fn observe(&self, outcome: &RouteOutcome<'_>) {
         let _ = outcome;
+    }
+
+    /// Learns how good an answer was, from who can tell. Does nothing unless implemented.
+    fn rate(&self, rating: &Rating) {
+        let _ = rating;
     }
 
     /// Returns the model that [`AUTO`] stands for when savings are counted and when routing fails.
@@ -123,6 +135,10 @@ macro_rules! forward_router {
 
             fn observe(&self, outcome: &RouteOutcome<'_>) {
                 (**self).observe(outcome);
+            }
+
+            fn rate(&self, rating: &Rating) {
+                (**self).rate(rating);
             }
 
             fn reference_model(&self) -> Option<&ModelId> {

@@ -12,6 +12,7 @@ use crate::attribution::Attribution;
 use crate::capability::{CapabilityBook, Needs, Unfit};
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
+use crate::id::OpId;
 use crate::model::ModelId;
 use crate::pricing::PriceBook;
 use crate::tokens::{Count, TokenCounter};
@@ -55,6 +56,7 @@ pub struct RouteRequest<'a> {
     requested_model: ModelId,
     attribution: Cow<'a, Attribution>,
     within: Option<Duration>,
+    op_id: Option<OpId>,
     at: Timestamp,
     input_bounds: (u64, u64),
     needs: Needs,
@@ -87,6 +89,7 @@ impl<'a> RouteRequest<'a> {
             requested_model,
             attribution: Cow::Owned(Attribution::default()),
             within: None,
+            op_id: None,
             at: Timestamp::from_unix_millis(0),
             needs: Needs::of(endpoint, view).with_input_tokens(input_bounds.0),
             view: *view,
@@ -106,6 +109,13 @@ impl<'a> RouteRequest<'a> {
     #[must_use]
     pub const fn with_deadline_within(mut self, within: Option<Duration>) -> Self {
         self.within = within;
+        self
+    }
+
+    /// Says which operation the call belongs to: what becomes of it is told under that id.
+    #[must_use]
+    pub const fn of_operation(mut self, op_id: OpId) -> Self {
+        self.op_id = Some(op_id);
         self
     }
 
@@ -139,6 +149,11 @@ impl<'a> RouteRequest<'a> {
     /// Returns how long the answer may take, if the caller said so.
     pub const fn within(&self) -> Option<Duration> {
         self.within
+    }
+
+    /// Returns the operation that the call belongs to, if it belongs to one.
+    pub const fn op_id(&self) -> Option<OpId> {
+        self.op_id
     }
 
     /// Returns the top-level members of the body.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use thrifty::ledger::{Degradation, Status};
-use thrifty::router::{Route, RouteError, RouteRequest, Router, TokenCountRouter};
+use thrifty::router::{Quality, Rating, Route, RouteError, RouteRequest, Router, TokenCountRouter};
 use thrifty::simulator::Simulator;
 use thrifty::tokens::TokenCounter;
 use thrifty::{ErrorKind, ModelId, Usd};
@@ -179,4 +179,36 @@ async fn a_reference_that_panics_is_none() {
         .unwrap();
     let error = llm.chat().create(chat("auto", "hi")).await.unwrap_err();
     assert_eq!(ours(&error).kind(), ErrorKind::Invalid);
+}
+
+/// Keeps what it is told.
+#[derive(Debug, Default)]
+struct Listener(std::sync::Mutex<Vec<(Option<thrifty::OpId>, Option<Rating>)>>);
+
+#[async_trait]
+impl Router for Listener {
+    async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouteError> {
+        self.0.lock().unwrap().push((request.op_id(), None));
+        Ok(Route::keep())
+    }
+
+    fn rate(&self, rating: &Rating) {
+        self.0.lock().unwrap().push((None, Some(rating.clone())));
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_answer_reaches_the_router_under_the_id_that_it_was_asked_with() {
+    let simulator = Simulator::new();
+    let listener = std::sync::Arc::new(Listener::default());
+    let llm = client_of(&simulator)
+        .with_router(std::sync::Arc::clone(&listener))
+        .build()
+        .unwrap();
+    llm.chat().create(chat("gpt-4o", "hi")).await.unwrap();
+    let op_id = only_row(&llm).await.op_id;
+    llm.feature("any").observe(op_id, false);
+    let told = listener.0.lock().unwrap();
+    assert_eq!(told[0].0, Some(op_id));
+    assert_eq!(told[1].1, Some(Rating::new(op_id, Quality::BAD)));
 }

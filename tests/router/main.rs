@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use thrifty::pricing::{Cost, UnpricedReason};
 use thrifty::router::{
-    AUTO, Facts, FixedRouter, HeuristicRouter, Route, RouteError, RouteOutcome, RouteRequest, Router,
-    RouterExt, Rule, Tier, TokenCountRouter,
+    AUTO, Facts, FallbackRouter, FixedRouter, HeuristicRouter, Quality, Rating, Route, RouteError,
+    RouteOutcome, RouteRequest, Router, RouterExt, Rule, Tier, TokenCountRouter,
 };
 use thrifty::{Attribution, Clock, Endpoint, ModelId, OpId, SystemClock};
 
@@ -59,6 +59,7 @@ struct Recorder {
     choice: Option<ModelId>,
     asked: AtomicU32,
     told: AtomicU32,
+    rated: AtomicU32,
 }
 
 impl Recorder {
@@ -82,6 +83,10 @@ impl Recorder {
             self.told.load(Ordering::SeqCst),
         )
     }
+
+    fn rated(&self) -> u32 {
+        self.rated.load(Ordering::SeqCst)
+    }
 }
 
 #[async_trait]
@@ -99,6 +104,10 @@ impl Router for Recorder {
         self.told.fetch_add(1, Ordering::SeqCst);
     }
 
+    fn rate(&self, _: &Rating) {
+        self.rated.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn reference_model(&self) -> Option<&ModelId> {
         self.choice.as_ref()
     }
@@ -109,13 +118,9 @@ fn tell(router: &impl Router) {
         Attribution::default(),
         Cost::Unpriced(UnpricedReason::UnknownModel),
     );
-    let endpoint = Endpoint::ChatCompletions;
-    router.observe(&RouteOutcome::new(
-        OpId::new(SystemClock.now()),
-        &endpoint,
-        &attribution,
-        &cost,
-    ));
+    let (endpoint, op_id) = (Endpoint::ChatCompletions, OpId::new(SystemClock.now()));
+    router.observe(&RouteOutcome::new(op_id, &endpoint, &attribution, &cost));
+    router.rate(&Rating::new(op_id, Quality::GOOD));
 }
 
 #[test]
@@ -144,8 +149,53 @@ fn what_became_of_a_call_reaches_every_router_through_every_pointer() {
     tell(&boxed);
     let shared: Arc<dyn Router> = Arc::from(boxed);
     tell(&shared);
-    assert_eq!((first.counts(), second.counts()), ((0, 3), (0, 3)));
+    tell(&FallbackRouter::new("three").behind(Arc::clone(&shared)));
+    assert_eq!((first.counts(), second.counts()), ((0, 4), (0, 4)));
+    assert_eq!((first.rated(), second.rated()), (4, 4));
     assert_eq!(shared.reference_model().map(ModelId::as_str), Some("two"));
+}
+
+#[test]
+fn fallbacks_come_after_the_model_that_is_asked_first_and_no_model_comes_twice() {
+    let names = |route: &Route| {
+        let names = route.fallbacks().iter().map(ToString::to_string);
+        names.collect::<Vec<_>>()
+    };
+    let alone = FallbackRouter::new(MINI).then(FULL).then("o3");
+    let kept = route(&alone, &says("Hi"));
+    assert_eq!(
+        (model(&kept), names(&kept)),
+        (None, vec![MINI.to_owned(), "o3".to_owned()])
+    );
+
+    let behind = alone.behind(Recorder::choosing(MINI));
+    let routed = route(&behind, &says("Hi"));
+    assert_eq!(model(&routed), Some(MINI));
+    assert_eq!(names(&routed), [FULL, "o3"]);
+    assert_eq!(reason(&routed), "recorded");
+
+    let (facts, body) = (
+        Facts::default(),
+        r#"{"model":"text-embedding-3-small","input":"a"}"#,
+    );
+    let request = RouteRequest::read(&Endpoint::Embeddings, body.as_bytes(), &facts).unwrap();
+    let alone = FallbackRouter::new("text-embedding-3-large");
+    assert_eq!(
+        alone.route(&request).now_or_never().unwrap().unwrap(),
+        Route::keep()
+    );
+}
+
+#[test]
+fn a_quality_lies_between_nothing_and_one() {
+    for none in [-0.1, 1.1, f32::NAN, f32::INFINITY] {
+        assert_eq!(Quality::new(none), None);
+    }
+    assert_eq!(Quality::new(0.5).map(Quality::get), Some(0.5));
+    assert_eq!(
+        (Quality::from(true), Quality::from(false)),
+        (Quality::GOOD, Quality::BAD)
+    );
 }
 
 #[test]
@@ -367,7 +417,8 @@ proptest! {
     #[test]
     fn no_body_makes_a_built_in_router_fail(body in prop_oneof![any_body(), any_json()]) {
         let (facts, body) = (Facts::default(), body.to_string());
-        let routers: [Box<dyn Router>; 4] = [
+        let routers: [Box<dyn Router>; 5] = [
+            Box::new(FallbackRouter::new(MINI).behind(by_looks())),
             Box::new(FixedRouter::new(MINI)),
             Box::new(by_length().with_max_input(20)),
             Box::new(by_looks().with_rule(Rule::tools(Tier::Strong)).with_rule(Rule::phrase("a", Tier::Cheap))),

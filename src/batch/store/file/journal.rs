@@ -16,7 +16,7 @@ use crate::storage::{DiskFile, SegmentWriter, content};
 /// The journal is not written anew before it has grown so much.
 const SMALL: u64 = 64 << 20;
 /// How many records of a snapshot stand on a line.
-const RECORDS_A_LINE: usize = 512;
+pub(super) const RECORDS_A_LINE: usize = 512;
 
 /// The journal of a spool.
 #[derive(Debug)]

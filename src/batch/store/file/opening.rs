@@ -195,7 +195,7 @@ pub(super) fn load(
 }
 
 /// How many bytes a run of packed requests has at most, as they are written.
-const RUN: usize = 512 * packed::WIDTH;
+const RUN: usize = super::journal::RECORDS_A_LINE * packed::WIDTH;
 
 impl Loaded {
     fn take(

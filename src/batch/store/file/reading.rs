@@ -56,8 +56,9 @@ pub(super) fn read(disk: &dyn Disk, paths: &Paths, extents: &[Extent]) -> Result
 /// Returns how many extents lie side by side.
 fn neighbours(extents: &[Extent]) -> usize {
     let pairs = extents.iter().zip(extents.get(1..).unwrap_or_default());
-    let side_by_side =
-        |(one, next): &(&Extent, &Extent)| one.file == next.file && one.offset.checked_add(one.len) == Some(next.offset);
+    let side_by_side = |(one, next): &(&Extent, &Extent)| {
+        one.file == next.file && one.offset.checked_add(one.len) == Some(next.offset)
+    };
     1 + pairs.take_while(side_by_side).count()
 }
 
