@@ -456,7 +456,9 @@ impl State {
 
     pub(super) fn pending(&self) -> Vec<RequestId> {
         let open = self.rows.iter().filter(|(_, request)| !request.is_settled());
-        open.map(|(_, request)| request.id()).collect()
+        let mut pending = Vec::with_capacity(self.open);
+        pending.extend(open.map(|(_, request)| request.id()));
+        pending
     }
 
     /// Returns every request.
