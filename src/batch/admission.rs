@@ -42,8 +42,7 @@ impl Shared {
             let mut report = self.store.recovery_report();
             let damaged = self.check(&mut state, &mut report).await?;
             state.take_back_what_is_nowhere();
-            let waiting: Vec<_> = state.requests().map(|(row, _)| row).collect();
-            for row in waiting {
+            for row in state.with_deadline() {
                 self.plan_rescue(&mut state, row);
             }
             self.resume(&mut state).await;

@@ -231,15 +231,17 @@ impl BatchCollector {
     /// If the store fails, or there is no tokio runtime.
     pub async fn flush(&self) -> Result<Vec<RequestId>, BatchError> {
         self.0.load().await?;
-        {
+        let mut pending = {
             let mut state = self.0.lock();
             while self.0.seal(&mut state, Duration::ZERO)? {}
-        }
+            state.pending()
+        };
         self.0.ensure_driver()?;
         self.0.wake.notify_one();
-        // The driver goes first: what is pending can be counted while the file is sent.
+        // The driver goes first: what is pending can be sorted while the file is sent.
         tokio::task::yield_now().await;
-        Ok(self.pending())
+        pending.sort_unstable();
+        Ok(pending)
     }
 
     /// Has a batch looked at now, for instance because a webhook has named it; false if it is none of those that run.

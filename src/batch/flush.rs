@@ -102,9 +102,10 @@ impl Job {
     fn build(&self) -> (InputFile, Vec<RequestId>, u32) {
         let mut state = self.shared.lock();
         let rows = state.lines_of(&self.id);
-        let (mut lines, mut kept, mut without) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
-        kept.reserve(rows.len());
-        for row in rows.into_iter().flatten() {
+        let count = rows.len();
+        let (mut lines, mut kept, mut without) =
+            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
+        for row in rows.flatten() {
             let Some(request) = state.get(row) else { continue };
             if needs_batch(&state, row) {
                 lines.push((request.line, request.attempts()));
@@ -256,7 +257,6 @@ impl Job {
         let state = self.shared.lock();
         state
             .lines_of(&self.id)
-            .into_iter()
             .flatten()
             .any(|row| !needs_batch(&state, row))
     }

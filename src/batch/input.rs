@@ -25,7 +25,7 @@ enum Source {
     Store {
         store: Arc<dyn BatchStore>,
         /// Each line and its attempt.
-        lines: Arc<[(Extent, u32)]>,
+        lines: Arc<Vec<(Extent, u32)>>,
     },
 }
 

@@ -73,7 +73,7 @@ impl Job {
     async fn drop_lines(&self, batch_id: &Arc<str>, faults: &[LineError]) -> Result<bool, StoreError> {
         let named: Vec<_> = {
             let state = self.shared.lock();
-            let lines = state.lines_of(&self.id);
+            let lines: Vec<_> = state.lines_of(&self.id).collect();
             let at = |fault: &LineError| {
                 let index = usize::try_from(fault.line?.checked_sub(1)?).ok()?;
                 lines.get(index).copied().flatten()

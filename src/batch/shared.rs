@@ -179,7 +179,8 @@ impl Shared {
         };
         let flush = FlushId::new(RequestId::new(self.clock.now()).to_string());
         let ids = rows.iter().filter_map(|row| state.get(*row).map(Request::id));
-        let lines: Vec<_> = ids.collect();
+        let mut lines = Vec::with_capacity(rows.len());
+        lines.extend(ids);
         let sealed = Record::Sealed {
             flush: flush.clone(),
             lines,

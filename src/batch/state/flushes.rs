@@ -59,8 +59,11 @@ impl State {
         let number = self.next_flush;
         let (mut open, mut bytes, mut lane, mut deadline) = (0, 0, 0, None);
         for row in &lines {
-            self.leave_flush(*row);
-            self.leave_buffer(*row, Place::InFlush(number));
+            match self.rows.get(*row).map(Request::place) {
+                Some(Place::Buffered) => self.leave_buffer(*row, Place::InFlush(number)),
+                Some(Place::InFlush(_)) => self.leave_flush(*row),
+                Some(Place::Nowhere) | None => {}
+            }
             // One that is settled keeps its place in the order of the lines only.
             let request = self.rows.get_mut(*row);
             if let Some(request) = request.filter(|request| !request.is_settled()) {
@@ -109,22 +112,17 @@ impl State {
     }
 
     /// Returns the rows of a flush that are still in it, in the order of their lines; `None` for one that has left.
-    pub(in crate::batch) fn lines_of(&self, flush: &FlushId) -> Vec<Option<Row>> {
-        let Some(flush) = self.flushes.get(flush) else {
-            return Vec::new();
-        };
-        let place = Place::InFlush(flush.number);
-        let still = |row: &Row| {
-            self.rows
-                .get(*row)
-                .is_some_and(|request| request.place() == place)
-        };
-        flush.lines.iter().map(|row| still(row).then_some(*row)).collect()
+    pub(in crate::batch) fn lines_of(&self, flush: &FlushId) -> impl ExactSizeIterator<Item = Option<Row>> {
+        let flush = self.flushes.get(flush);
+        let place = flush.map(|flush| Place::InFlush(flush.number));
+        let lines = flush.map(|flush| &*flush.lines).unwrap_or_default();
+        let still = move |row: &Row| self.rows.get(*row).map(Request::place) == place;
+        lines.iter().map(move |row| still(row).then_some(*row))
     }
 
     /// Returns the rows of a flush of which nothing is known yet.
     pub(in crate::batch) fn open_lines(&self, flush: &FlushId) -> Vec<Row> {
-        let lines = self.lines_of(flush).into_iter().flatten();
+        let lines = self.lines_of(flush).flatten();
         let open = |row: &Row| self.rows.get(*row).is_some_and(|request| request.flags.open);
         lines.filter(open).collect()
     }
@@ -203,7 +201,7 @@ impl State {
     }
 
     pub(super) fn closed(&mut self, id: &FlushId) {
-        let lines = self.lines_of(id);
+        let lines: Vec<_> = self.lines_of(id).flatten().collect();
         let Some(flush) = self.flushes.remove(id) else {
             return;
         };
@@ -212,7 +210,7 @@ impl State {
         if let Some(lane) = lane.filter(|_| !flush.failed_alike) {
             lane.breaker.ended();
         }
-        for row in lines.into_iter().flatten() {
+        for row in lines {
             self.leave_flush(row);
         }
     }

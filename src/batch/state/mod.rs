@@ -217,6 +217,12 @@ impl State {
         self.extras.get(&row)?.deadline
     }
 
+    /// Returns the requests that have a deadline.
+    pub(super) fn with_deadline(&self) -> Vec<Row> {
+        let with = self.extras.iter().filter(|(_, extra)| extra.deadline.is_some());
+        with.map(|(row, _)| *row).collect()
+    }
+
     /// Returns by when half of the last batches of an endpoint and model have ended, if there were enough.
     pub(super) fn learned_turnaround(&self, endpoint: &Endpoint, model: &ModelId) -> Option<Duration> {
         let number = self.lane_numbers.get(&(endpoint.clone(), model.clone()))?;
@@ -466,7 +472,9 @@ impl State {
 
     pub(super) fn pending(&self) -> Vec<RequestId> {
         let open = self.rows.iter().filter(|(_, request)| !request.is_settled());
-        open.map(|(_, request)| request.id()).collect()
+        let mut pending = Vec::with_capacity(self.open);
+        pending.extend(open.map(|(_, request)| request.id()));
+        pending
     }
 
     /// Returns every request.

@@ -215,13 +215,16 @@ impl State {
             std::mem::take(&mut first) || (bytes <= room.bytes && inputs <= MAX_EMBEDDING_INPUTS)
         };
         let oldest = lane.buffer.iter(&self.rows);
+        let mut due = Vec::with_capacity(lane.buffer.len.min(room.lines));
         // Where not all can go at once, those go first that are needed first.
         if self.limit(&lane.model, now).is_some() {
             let mut lines: Vec<_> = oldest.collect();
             lines.sort_by_key(|row| urgency(self.deadline(*row)));
-            return Some(lines.into_iter().take(room.lines).take_while(fits).collect());
+            due.extend(lines.into_iter().take(room.lines).take_while(fits));
+        } else {
+            due.extend(oldest.take(room.lines).take_while(fits));
         }
-        Some(oldest.take(room.lines).take_while(fits).collect())
+        Some(due)
     }
 
     /// Returns when the next file is due by its age.

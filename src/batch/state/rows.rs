@@ -236,9 +236,10 @@ impl Ids {
         }
     }
 
-    /// Whether one more would take more than three quarters: runs stay short.
+    /// Whether one more would take more than half: ids that belong side by side are moved on side by side, so that runs
+    /// would get long.
     fn is_full(&self) -> bool {
-        (self.len + 1) * 4 > self.cells.len() * 3
+        (self.len + 1) * 2 > self.cells.len()
     }
 
     fn mask(&self) -> usize {

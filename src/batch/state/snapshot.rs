@@ -51,7 +51,7 @@ impl State {
     }
 
     fn flush_records(&self, id: &FlushId, flush: &Flush) -> Vec<Record> {
-        let rows = self.lines_of(id).into_iter().flatten();
+        let rows = self.lines_of(id).flatten();
         let lines = rows
             .filter_map(|row| self.rows.get(row))
             .map(Request::id)

@@ -41,12 +41,12 @@ fn pack(ids: &[RequestId]) -> Vec<u8> {
     let (mut millis, mut count, mut process) = (0_u64, 0_u32, 0_u64);
     for id in ids {
         let (m, c, p) = parts(*id);
-        // One bit says whether the process is another one than before.
+        // One bit says whether the process is another one than before. There is room for it: milliseconds have 48.
         let step = zigzag(m.wrapping_sub(millis).cast_signed());
-        write(&mut packed, (u128::from(step) << 1) | u128::from(p != process));
-        write(&mut packed, u128::from(c.wrapping_sub(count)));
+        write(&mut packed, (step << 1) | u64::from(p != process));
+        write(&mut packed, c.wrapping_sub(count).into());
         if p != process {
-            write(&mut packed, u128::from(p));
+            write(&mut packed, p);
         }
         (millis, count, process) = (m, c, p);
     }
@@ -78,7 +78,7 @@ const fn unzigzag(value: u64) -> i64 {
 }
 
 /// Seven bits a byte, the low ones first; the high bit says that there are more.
-fn write(to: &mut Vec<u8>, mut value: u128) {
+fn write(to: &mut Vec<u8>, mut value: u64) {
     loop {
         let low = (value & 0x7f).to_le_bytes()[0];
         value >>= 7;
