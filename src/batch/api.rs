@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::BatchError;
 use super::input::InputFile;
+use super::window::CompletionWindow;
 use crate::attribution::Attribution;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
@@ -113,15 +114,15 @@ pub struct NewBatch {
     pub input_file_id: String,
     /// The path that every line of the file names, such as `/v1/chat/completions`.
     pub endpoint: Endpoint,
-    /// How long the server may take; OpenAI knows only `24h`.
-    pub completion_window: &'static str,
+    /// How long the server may take.
+    pub completion_window: CompletionWindow,
     /// What is attached to the batch, at most 16 pairs.
     #[serde(serialize_with = "as_map")]
     pub metadata: Vec<(String, String)>,
 }
 
 impl NewBatch {
-    /// Makes the body for an uploaded file, with the 24-hour window.
+    /// Makes the body for an uploaded file, with OpenAI's window.
     pub fn new(
         input_file_id: impl Into<String>,
         endpoint: Endpoint,
@@ -130,9 +131,16 @@ impl NewBatch {
         Self {
             input_file_id: input_file_id.into(),
             endpoint,
-            completion_window: "24h",
+            completion_window: CompletionWindow::DEFAULT,
             metadata,
         }
+    }
+
+    /// Asks for another window.
+    #[must_use]
+    pub fn with_completion_window(mut self, window: CompletionWindow) -> Self {
+        self.completion_window = window;
+        self
     }
 }
 

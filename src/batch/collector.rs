@@ -151,10 +151,7 @@ impl BatchCollector {
 
     /// Takes a request; await what is returned to get its [`BatchHandle`].
     pub fn enqueue<R: BatchableRequest>(&self, request: &R) -> Enqueue<R::Response> {
-        let body = serde_json::to_vec(request).map_err(|error| InvalidRequest::Unserialisable {
-            reason: error.to_string(),
-        });
-        Enqueue::new(self, R::endpoint(), body.map(Bytes::from), typed)
+        Enqueue::new(self, R::endpoint(), line::body(request), typed)
     }
 
     /// Takes a request as JSON; its handle gives the answer whatever its status is.

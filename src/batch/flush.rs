@@ -117,7 +117,8 @@ impl Job {
             }
         }
         state.keep_lines(&self.id, kept);
-        let uploads = state.flushes.get(&self.id).map_or(0, |flush| flush.uploads);
+        drop(state);
+        let uploads = self.uploads();
         (InputFile::new(self.shared.store.clone(), lines), without, uploads)
     }
 
@@ -146,7 +147,8 @@ impl Job {
             return self.shared.close(&self.id).await;
         };
         let metadata = vec![(search::FLUSH.to_owned(), self.id.to_string())];
-        let new = NewBatch::new(&*file_id, endpoint, metadata);
+        let new = NewBatch::new(&*file_id, endpoint, metadata)
+            .with_completion_window(self.shared.policy.completion_window);
         if self.turn().await && self.has_stale_lines() {
             let flush = self.id.clone();
             self.shared.commit(Record::CreateAbandoned { flush }).await?;
@@ -182,9 +184,22 @@ impl Job {
                 Err(error)
                     if matches!(error.status, Some(400 | 404 | 409))
                         && backoff.again("create", &error).await => {}
+                // A file that lay there for long may be gone: servers delete them after some time.
+                Err(error) if names_a_file(&error) && self.uploads() == 1 => {
+                    tracing::warn!(flush = %self.id, %error, "the uploaded file is uploaded anew");
+                    let flush = self.id.clone();
+                    self.shared.commit(Record::CreateAbandoned { flush }).await?;
+                    self.delete_files([&*file_id]).await;
+                    return Ok(());
+                }
                 Err(error) => return self.fail(&BatchError::Api(error)).await,
             }
         }
+    }
+
+    fn uploads(&self) -> u32 {
+        let state = self.shared.lock();
+        state.flushes.get(&self.id).map_or(0, |flush| flush.uploads)
     }
 
     fn endpoint(&self) -> Option<crate::endpoint::Endpoint> {
@@ -273,6 +288,11 @@ impl Job {
             .await?;
         self.shared.close(&self.id).await
     }
+}
+
+/// Whether a refusal to make a batch is about its file.
+fn names_a_file(error: &ApiError) -> bool {
+    matches!(error.status, Some(400 | 404)) && error.message.to_ascii_lowercase().contains("file")
 }
 
 /// Whether a line is to be in its batch: nobody has answered it, or is about to.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use highway::{HighwayHash, HighwayHasher, Key};
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
+use super::api::BatchableRequest;
 use super::error::InvalidRequest;
 use super::policy::{BatchPolicy, MAX_EMBEDDING_INPUTS};
 use crate::endpoint::Endpoint;
@@ -58,6 +59,19 @@ pub(super) fn check(
         body: on_one_line(body),
         inputs: u16::try_from(inputs).unwrap_or(u16::MAX),
     })
+}
+
+/// Returns a request's body.
+pub(super) fn body<R: BatchableRequest>(request: &R) -> Result<Bytes, InvalidRequest> {
+    let body = serde_json::to_vec(request).map_err(|error| InvalidRequest::Unserialisable {
+        reason: error.to_string(),
+    });
+    body.map(Bytes::from)
+}
+
+/// Returns the size of a line, as its first attempt sends it.
+pub(super) fn length(endpoint: &Endpoint, body: &[u8]) -> usize {
+    ID_END + 2 + AFTER_ID.len() + endpoint.as_str().len() + AFTER_URL.len() + body.len() + 2
 }
 
 /// Returns an upper bound of the size of a line in a file, by its size as the first attempt sends it.
@@ -243,6 +257,7 @@ mod tests {
             let id = RequestId::new(Timestamp::from_unix_millis(1));
             let made = make(id, &Endpoint::ChatCompletions, &kept);
             prop_assert_eq!(&body_of(&made, &Endpoint::ChatCompletions), &kept);
+            prop_assert_eq!(made.len(), length(&Endpoint::ChatCompletions, &kept));
             let mut file = Vec::new();
             write(&mut file, &made, attempt);
             let stored = u32::try_from(made.len()).unwrap();

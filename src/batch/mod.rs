@@ -45,6 +45,7 @@ mod lookout;
 mod many;
 mod outcomes;
 mod policy;
+mod quote;
 mod refused;
 mod results;
 mod search;
@@ -54,6 +55,7 @@ mod store;
 mod turnaround;
 mod twin;
 mod watch;
+mod window;
 
 #[cfg(test)]
 mod power_tests;
@@ -68,6 +70,7 @@ pub use handle::BatchHandle;
 pub use input::InputFile;
 pub use outcomes::{Delivery, Outcomes};
 pub use policy::BatchPolicy;
+pub use quote::{BatchQuote, LaneQuote};
 pub use state::Progress;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -77,3 +80,4 @@ pub use store::{
     Position, Record, RecoveryReport, RequestKey, StoreError, StoredAnswer, StoredFault, StoredRequest,
     Verdict,
 };
+pub use window::CompletionWindow;

@@ -3,6 +3,8 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use super::window::CompletionWindow;
+
 /// OpenAI's limit on the embedding inputs of one batch.
 pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 
@@ -24,6 +26,7 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 /// - `min_poll`, `max_poll`: 1 s until the first look at a batch, and 30 min between two of them at most. Between those
 ///   it is 5 s or 2 % of the batch's age, whichever is more, so that a batch of a day takes fewer than 400 looks; calls
 ///   that are tried again wait for `min_poll` at first, and for 60 s at most
+/// - `completion_window`: `24h`
 /// - `max_batches_an_hour`: 2,000, OpenAI's limit
 /// - `breaker_wait`: 10 min without new batches of an endpoint and model when most lines of one have failed alike, at
 ///   least 10 and with the same status; then 100 lines are tried, and each time that they fail too the wait doubles
@@ -31,8 +34,21 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 ///   is gone with the process they are kept
 /// - `settle`: 30 s between the looks for a batch whose creation was not answered
 /// - `report_wait`: 10 min for lines that a finished batch has not reported
+///
+/// # Other servers
+/// What thrifty asks of a server that speaks the Batch API is little: unknown statuses are waited out, absent fields are
+/// absent, metadata and lists are used where they are there. Limits are yours to set where they are not OpenAI's:
+///
+/// | server | its limits | policy |
+/// |---|---|---|
+/// | Azure `OpenAI` | 100,000 lines, 200 MB; a batch does not expire | [`azure_openai`](Self::azure_openai) |
+/// | Groq | 50,000 lines, 200 MB; windows of `24h` to `7d` | [`groq`](Self::groq) |
+/// | Together | 50,000 lines, 100 MB | [`together`](Self::together) |
+///
+/// These are from the vendors' pages of autumn 2026, and were not tried against them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchPolicy {
+    pub(super) completion_window: CompletionWindow,
     pub(super) max_requests: usize,
     pub(super) max_bytes: usize,
     pub(super) max_delay: Duration,
@@ -53,6 +69,7 @@ pub struct BatchPolicy {
 impl Default for BatchPolicy {
     fn default() -> Self {
         Self {
+            completion_window: CompletionWindow::DEFAULT,
             max_requests: 50_000,
             max_bytes: 198_000_000,
             max_delay: Duration::from_secs(60),
@@ -73,6 +90,41 @@ impl Default for BatchPolicy {
 }
 
 impl BatchPolicy {
+    /// The default, with the limits of Azure `OpenAI`.
+    #[must_use]
+    pub fn azure_openai() -> Self {
+        Self {
+            max_requests: 100_000,
+            ..Self::default()
+        }
+    }
+
+    /// The default, with the longest window of Groq, `7d`.
+    #[must_use]
+    pub fn groq() -> Self {
+        Self {
+            completion_window: CompletionWindow::WEEK,
+            ..Self::default()
+        }
+    }
+
+    /// The default, with the limits of Together.
+    #[must_use]
+    pub fn together() -> Self {
+        Self {
+            max_bytes: 99_000_000,
+            ..Self::default()
+        }
+    }
+
+    /// Sets how long a server may take for a batch. A batch goes on for `patience` longer before it is looked at as one
+    /// that stands still.
+    #[must_use]
+    pub fn with_completion_window(mut self, window: CompletionWindow) -> Self {
+        self.completion_window = window;
+        self
+    }
+
     /// Sets how many lines a file has at most.
     #[must_use]
     pub fn with_max_requests(mut self, lines: NonZeroUsize) -> Self {

@@ -12,9 +12,6 @@ use super::results;
 use super::store::StoreError;
 use crate::wire::{BatchView, RequestCounts};
 
-/// How long a server may take for a batch.
-pub(super) const WINDOW: Duration = Duration::from_secs(24 * 3_600);
-
 /// How long a batch beyond its time may show no change, and a cancelled one may not end.
 const STILL: Duration = Duration::from_secs(3_600);
 
@@ -66,7 +63,13 @@ impl Job {
                 pace.restart();
             }
             still.saw(&batch_id, &batch);
-            if still.since.elapsed() < STILL || began.elapsed() < WINDOW.saturating_add(policy.patience) {
+            if still.since.elapsed() < STILL
+                || began.elapsed()
+                    < policy
+                        .completion_window
+                        .duration()
+                        .saturating_add(policy.patience)
+            {
                 continue;
             }
             if still.cancelled {

@@ -81,6 +81,8 @@ struct World {
 #[derive(Clone, Copy)]
 pub(crate) enum Fail {
     Status(u16),
+    /// The input file is not there any more.
+    NoFile,
     Panic,
 }
 
@@ -216,6 +218,10 @@ impl FakeApi {
                 Err(ApiError::new(ErrorKind::Busy, Effect::Unknown, "busy").with_status(status))
             }
             Some(Fail::Status(status)) => Err(refused(status)),
+            Some(Fail::NoFile) => {
+                let said = "the server answered 404: No such File object";
+                Err(ApiError::new(ErrorKind::Refused, Effect::None, said).with_status(404))
+            }
         }
     }
 
@@ -402,6 +408,7 @@ impl BatchApi for FakeApi {
     }
 
     async fn create(&self, new: &NewBatch) -> Result<BatchView, ApiError> {
+        self.strike("create")?;
         let answer = self.0.lock().unwrap().create(new);
         match answer {
             Some(answer) => answer,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thrifty::batch::{BatchCollector, BatchPolicy, FileStore};
 
-use super::fake::{End, FakeApi, completed, good};
+use super::fake::{End, Fail, FakeApi, completed, good};
 use super::{Books, ask, some};
 
 #[tokio::test(start_paused = true)]
@@ -100,5 +100,24 @@ async fn a_batch_made_twice_is_cancelled_and_what_it_ran_is_booked_too() {
             vec![ran_twice, first]
         };
         assert_eq!(books.told(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_the_server_has_deleted_is_uploaded_once_more() {
+    let tries = 10;
+    for (fail, answered) in [(Fail::NoFile, true), (Fail::Status(400), false)] {
+        let api = FakeApi::default().failing("create", tries, fail);
+        let collector = BatchCollector::builder(api.clone()).build();
+        for handle in some(&collector, 3).await {
+            assert_eq!(handle.await.is_ok(), answered);
+        }
+        let uploads = api.calls().iter().filter(|call| *call == "upload").count();
+        assert_eq!((uploads, api.batches()), if answered { (2, 1) } else { (1, 0) });
+    }
+    let api = FakeApi::default().failing("create", 2 * tries, Fail::NoFile);
+    let collector = BatchCollector::builder(api.clone()).build();
+    for handle in some(&collector, 3).await {
+        assert!(handle.await.is_err(), "not for ever");
     }
 }

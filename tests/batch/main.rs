@@ -17,8 +17,10 @@ mod killed;
 mod killed_calls;
 mod leftovers;
 mod limits;
+mod lost_sends;
 mod outcomes;
 mod polling;
+mod quote;
 mod stores;
 
 use std::sync::{Arc, Mutex};

@@ -224,6 +224,16 @@ impl State {
         lane.turnaround.learned()
     }
 
+    /// Returns by when half of the batches of an endpoint and model are supposed to end.
+    pub(super) fn expected_turnaround(&self, endpoint: &Endpoint, model: &ModelId) -> Duration {
+        let number = self.lane_numbers.get(&(endpoint.clone(), model.clone()));
+        let lane = number.and_then(|number| self.lanes.get(*number as usize));
+        lane.map_or_else(
+            || Turnaround::default().expected(),
+            |lane| lane.turnaround.expected(),
+        )
+    }
+
     /// Returns the lane of a flush.
     pub(super) fn lane_of(&mut self, flush: &FlushId) -> Option<&mut LaneState> {
         let lane = self.flushes.get(flush)?.lane;

@@ -39,7 +39,9 @@ impl Journal {
                 self.forget_after_the_first(*id);
                 self.of_request.entry(*id).or_default().push(at);
             }
-            Record::Released { id } | Record::SendIntended { id } | Record::SendOver { id } => self.of_request.entry(*id).or_default().push(at),
+            Record::Released { id } | Record::SendIntended { id } | Record::SendOver { id } => {
+                self.of_request.entry(*id).or_default().push(at);
+            }
             Record::Settled { id, verdict } => {
                 if let Verdict::Answered(answer) = verdict {
                     self.keep(&mut answer.body);

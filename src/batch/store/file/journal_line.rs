@@ -48,7 +48,6 @@ pub(super) struct LaneLine {
     pub(super) lane: u32,
     pub(super) endpoint: Endpoint,
     pub(super) model: ModelId,
-    pub(super) window: Cow<'static, str>,
     /// Whose requests they are: base URL and a fingerprint of the credentials, if whoever opened the spool said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) account: Option<Arc<str>>,

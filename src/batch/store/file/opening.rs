@@ -194,6 +194,9 @@ pub(super) fn load(
     }
 }
 
+/// How many bytes a run of packed requests has at most, as they are written.
+const RUN: usize = 512 * packed::WIDTH;
+
 impl Loaded {
     fn take(
         &mut self,
@@ -221,9 +224,12 @@ impl Loaded {
                 let opened = layout.disk().read(&file, 0).map_err(io_error("open", &file))?;
                 *packed = Some(opened);
             }
-            let mut bytes = vec![0; run.count as usize * packed::WIDTH];
+            let length = u64::from(run.count) * packed::WIDTH as u64;
+            // The count may be damaged: it does not decide how much room is made.
+            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(RUN).min(RUN));
             if let Some(input) = packed {
-                input.read_exact(&mut bytes).map_err(io_error("read", &file))?;
+                let mut own = input.take(length);
+                own.read_to_end(&mut bytes).map_err(io_error("read", &file))?;
             }
             if crc32c::crc32c(&bytes) != run.crc {
                 return Err(strange("the packed requests beside it are damaged"));

@@ -261,7 +261,6 @@ impl Writing {
             lane: number,
             endpoint: endpoint.clone(),
             model: model.clone(),
-            window: "24h".into(),
             account: self.account.clone(),
         };
         self.open_lanes.push(OpenLane {
