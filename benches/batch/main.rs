@@ -12,6 +12,7 @@
 )]
 
 mod enqueue;
+mod lost_answer;
 mod million;
 mod results;
 mod server;
@@ -51,6 +52,7 @@ fn main() {
         million::run();
     }
     if is_wanted("time") {
+        lost_answer::run();
         time::polls();
         time::deadlines();
     }

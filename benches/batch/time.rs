@@ -21,7 +21,7 @@ use crate::server::{number, unused};
 const HOUR: Duration = Duration::from_secs(3_600);
 const LINES_A_BATCH: usize = 20;
 
-fn paused() -> tokio::runtime::Runtime {
+pub(crate) fn paused() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

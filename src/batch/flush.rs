@@ -16,6 +16,7 @@ use super::shared::{Ending, Shared};
 use super::state::{Phase, Rescue, Row, State};
 use super::store::{FlushId, Record, StoreError};
 use crate::clock::{Timestamp, bounded};
+use crate::error::ErrorKind;
 use crate::id::RequestId;
 
 /// Works on a flush until it is closed, also if the code behind [`BatchApi`](super::BatchApi) panics now and then.
@@ -93,6 +94,8 @@ impl Job {
                 Err(error) if error.status.is_none() && self.drop_damaged().await? => {}
                 // A file whose upload was not answered lies there unused, which costs nothing.
                 Err(error) if error.is_retryable() && backoff.insist("upload", &error).await => {}
+                // A page of some proxy, perhaps. A file too many bills nothing.
+                Err(error) if error.kind == ErrorKind::Protocol && backoff.again("upload", &error).await => {}
                 Err(error) => return self.fail(&BatchError::Api(error)).await,
             }
         }

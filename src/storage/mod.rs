@@ -11,7 +11,8 @@ mod disk;
 mod faulty_disk;
 #[cfg(fuzzing)]
 mod fuzzing;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "tests use all of it"))]
 mod memory_disk;
 mod recovery;
 mod segment;
@@ -28,7 +29,7 @@ pub(crate) use disk::{Disk, DiskFile, Lock, StdDisk};
 pub(crate) use faulty_disk::FaultyDisk;
 #[cfg(fuzzing)]
 pub use fuzzing::segment_lines;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use memory_disk::MemoryDisk;
 pub(crate) use recovery::{Damage, State, recover};
 pub(crate) use segment::{Format, LineReader, Next, Position, content, seal};

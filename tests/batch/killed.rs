@@ -21,7 +21,9 @@ use thrifty::{Endpoint, LlmClient, Transport};
 /// Tells a child of this test what to do: the step to die at, the server, the spool.
 const CHILD: &str = "THRIFTY_TEST_BATCH_CHILD";
 /// How many requests the program makes.
-const REQUESTS: usize = 24;
+pub(crate) const REQUESTS: usize = 24;
+/// How many of them go into a batch.
+const LINES: usize = 10;
 
 /// A store that ends the process at a step: before or after one of its calls.
 #[derive(Debug)]
@@ -91,9 +93,9 @@ impl BatchStore for Deadly {
     }
 }
 
-fn policy() -> BatchPolicy {
+fn policy(lines: usize) -> BatchPolicy {
     BatchPolicy::default()
-        .with_max_requests(10.try_into().unwrap())
+        .with_max_requests(lines.try_into().unwrap())
         .with_max_delay(Duration::from_millis(20))
         .with_poll(Duration::from_millis(3), Duration::from_millis(20))
         .with_settle(Duration::from_millis(20))
@@ -112,8 +114,9 @@ fn a_child_is_the_program() {
         return;
     };
     let task = task.into_string().unwrap();
-    let mut task = task.splitn(3, ' ');
+    let mut task = task.splitn(4, ' ');
     let steps: usize = task.next().unwrap().parse().unwrap();
+    let lines: usize = task.next().unwrap().parse().unwrap();
     let base = task.next().unwrap().to_owned();
     let dir = task.next().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -128,7 +131,7 @@ fn a_child_is_the_program() {
         };
         let config = OpenAIConfig::new().with_api_base(base).with_api_key("sk-none");
         let llm = LlmClient::builder(async_openai::Client::with_config(config), Transport::default())
-            .with_batch_policy(policy())
+            .with_batch_policy(policy(lines))
             .with_batch_store(store)
             .build()
             .unwrap();
@@ -161,8 +164,9 @@ fn a_child_is_the_program() {
         .unwrap();
 }
 
-fn child(steps: usize, base: &str, dir: &Path) -> Child {
-    let mut task = std::ffi::OsString::from(format!("{steps} {base} "));
+/// Runs the program: the step to die at, how many lines a batch has, the server, and its directory.
+pub(crate) fn child(steps: usize, lines: usize, base: &str, dir: &Path) -> Child {
+    let mut task = std::ffi::OsString::from(format!("{steps} {lines} {base} "));
     task.push(dir);
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "killed::a_child_is_the_program", "--nocapture"])
@@ -174,7 +178,7 @@ fn child(steps: usize, base: &str, dir: &Path) -> Child {
 }
 
 /// Waits for a child; whether it ran to its end. One that fails otherwise than by a kill fails the test.
-fn ended(child: Child) -> bool {
+pub(crate) fn ended(child: Child) -> bool {
     use std::os::unix::process::ExitStatusExt;
 
     let output = child.wait_with_output().unwrap();
@@ -212,15 +216,21 @@ fn runs(mut kill: impl FnMut(usize) -> Kill) -> usize {
             Kill::AtStep(step) => step,
             _ => usize::MAX,
         };
-        let mut program = child(steps, &base, dir.path());
+        let mut program = child(steps, LINES, &base, dir.path());
         if let Kill::After(time) = told {
             std::thread::sleep(time);
             program.kill().unwrap();
         }
         kills += usize::from(!ended(program));
     }
+    check(&simulator, dir.path());
+    kills
+}
+
+/// What the program got, and what it was billed.
+pub(crate) fn check(simulator: &Simulator, dir: &Path) {
     let answers: BTreeMap<usize, Value> =
-        serde_json::from_slice(&std::fs::read(dir.path().join("answers")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(dir.join("answers")).unwrap()).unwrap();
     assert_eq!(answers.len(), REQUESTS, "every answer is delivered");
     let book = simulator.book();
     let mut billed: BTreeMap<String, usize> = BTreeMap::new();
@@ -232,7 +242,6 @@ fn runs(mut kill: impl FnMut(usize) -> Kill) -> usize {
         REQUESTS,
         "each line is billed once: {billed:?}"
     );
-    kills
 }
 
 enum Kill {

@@ -12,7 +12,9 @@
 
 mod deadlines;
 mod fake;
+mod gate;
 mod killed;
+mod killed_calls;
 mod leftovers;
 mod limits;
 mod lost_sends;

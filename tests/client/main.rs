@@ -7,6 +7,7 @@
 )]
 
 mod bad_days;
+mod batch_pages;
 mod batching;
 mod billed;
 mod bounds;

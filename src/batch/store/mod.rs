@@ -15,6 +15,8 @@ use bytes::Bytes;
 
 pub use error::StoreError;
 pub use file::{FileStore, FileStoreBuilder};
+#[cfg(fuzzing)]
+pub use file::{OpenedSpool, open_spool};
 pub use memory::InMemoryStore;
 pub use record::{Content, Extent, FlushId, Position, Record, RequestKey, StoredRequest};
 pub use verdict::{Failure, StoredAnswer, StoredFault, Verdict};

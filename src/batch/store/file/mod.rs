@@ -1,6 +1,8 @@
 //! A store on disk: what is enqueued survives the process and a loss of power.
 
 mod data;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod journal;
 mod journal_line;
 mod layout;
@@ -23,6 +25,8 @@ use super::{BatchStore, Durability, Extent, Position, Record, RecoveryReport, St
 use crate::clock::{Clock, SystemClock};
 use crate::storage::{Disk, Lock, StdDisk, StorageError, Turns};
 
+#[cfg(fuzzing)]
+pub use fuzzing::{OpenedSpool, open_spool};
 use layout::Layout;
 use opening::Torn;
 use writing::Writing;
@@ -99,7 +103,7 @@ impl FileStoreBuilder {
         self
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn with_disk(mut self, disk: impl Disk) -> Self {
         self.disk = Arc::new(disk);
         self
