@@ -72,12 +72,12 @@ pub use outcomes::{Delivery, Outcomes};
 pub use policy::BatchPolicy;
 pub use quote::{BatchQuote, LaneQuote};
 pub use state::Progress;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub use store::{OpenedSpool, open_spool};
 pub use store::{
     BatchStore, Content, Durability, Extent, Failure, FileStore, FileStoreBuilder, FlushId, InMemoryStore,
     Position, Record, RecoveryReport, RequestKey, StoreError, StoredAnswer, StoredFault, StoredRequest,
     Verdict,
 };
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use store::{OpenedSpool, open_spool};
 pub use window::CompletionWindow;

@@ -11,8 +11,10 @@ mod disk;
 mod faulty_disk;
 #[cfg(fuzzing)]
 mod fuzzing;
-#[cfg(any(test, fuzzing))]
-#[cfg_attr(fuzzing, allow(dead_code, reason = "tests use all of it"))]
+#[cfg(test)]
+mod memory_disk;
+#[cfg(all(fuzzing, not(test)))]
+#[allow(dead_code, reason = "tests use all of it")]
 mod memory_disk;
 mod recovery;
 mod segment;
