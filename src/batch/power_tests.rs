@@ -10,9 +10,14 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use serde_json::{Value, json};
 
-use super::{ApiError, BatchApi, BatchCollector, BatchPolicy, Effect, FileStore, InputFile, NewBatch};
+use super::{
+    ApiError, BatchApi, BatchCollector, BatchError, BatchHandle, BatchItem, BatchObserver, BatchPolicy,
+    Cancelled, Effect, FasterLane, FileStore, InputFile, LineAnswer, NewBatch, Settled, StoreError,
+};
+use crate::clock::{ManualClock, Timestamp};
 use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
+use crate::lane::Lane;
 use crate::storage::MemoryDisk;
 use crate::wire::{BatchView, FileView, Page};
 
@@ -29,6 +34,10 @@ struct World {
     batches: Vec<NewBatch>,
     /// How often each request was billed.
     billed: BTreeMap<String, usize>,
+    /// How often the request in a hurry was billed on the faster lane.
+    hurried: usize,
+    /// How often it was told that its answer was lost.
+    lost: usize,
 }
 
 fn gone(status: u16) -> ApiError {
@@ -125,9 +134,37 @@ impl BatchApi for Server {
     }
 }
 
-const REQUESTS: u64 = 7;
+#[async_trait]
+impl FasterLane for Server {
+    async fn send(&self, _: &BatchItem) -> Result<LineAnswer, BatchError> {
+        self.0.lock().unwrap().hurried += 1;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(LineAnswer::new(200, r#"{"answer":"at once"}"#, Lane::Standard))
+    }
+}
 
-/// The program: it asks under keys, and says that the answers are used when it has all of them.
+impl BatchObserver for Server {
+    fn settled(&self, settled: &Settled<'_>) {
+        if settled.item.model == format!("other-{HURRIED}").as_str() && settled.outcome.is_err() {
+            self.0.lock().unwrap().lost += 1;
+        }
+    }
+}
+
+const REQUESTS: u64 = 7;
+/// The requests that are cancelled before a batch is made of them, and in a hurry.
+const CANCELLED: u64 = 100;
+const HURRIED: u64 = 101;
+const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_000);
+
+/// Waits longer than anything takes while the disk works.
+async fn answer_of(handle: BatchHandle<LineAnswer>) -> Result<Result<LineAnswer, BatchError>, String> {
+    let answer = tokio::time::timeout(Duration::from_secs(3_600), handle).await;
+    answer.map_err(|_| "no answer came".to_owned())
+}
+
+/// The program: it asks under keys, once in a hurry and once for nothing, and says that the answers are used when it has all
+/// of them.
 fn program(disk: &MemoryDisk, server: &Server) -> Result<Vec<String>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -145,7 +182,24 @@ fn program(disk: &MemoryDisk, server: &Server) -> Result<Vec<String>, String> {
         let collector = BatchCollector::builder(server.clone())
             .with_policy(policy)
             .with_store(store)
+            .with_faster_lane(server.clone())
+            .with_observer(server.clone())
+            .with_clock(ManualClock::new(NOW))
             .build();
+        let said = |error: BatchError| format!("{error:?}");
+        let other = |n: u64| {
+            let body = json!({"model": format!("other-{n}"), "n": n}).to_string();
+            let enqueue = collector.enqueue_raw(Endpoint::ChatCompletions, body);
+            enqueue.key(format!("doc-{n}"))
+        };
+        let cancelled = other(CANCELLED).await.map_err(said)?;
+        let outcome = collector.cancel(cancelled.id());
+        if outcome != Cancelled::Withdrawn {
+            return Err(format!("{outcome:?}"));
+        }
+        // So near that the faster lane is asked a second later.
+        let deadline = NOW.saturating_add(Duration::from_secs(601));
+        let hurried = other(HURRIED).deadline(deadline).await.map_err(said)?;
         let mut handles = Vec::new();
         for n in 0..REQUESTS {
             let body = json!({"model": "gpt-4o-mini", "n": n}).to_string();
@@ -158,13 +212,21 @@ fn program(disk: &MemoryDisk, server: &Server) -> Result<Vec<String>, String> {
             );
         }
         let mut answers = Vec::new();
-        let mut ids = Vec::new();
+        let mut ids = vec![hurried.id()];
+        // A faster lane's answer that the power took before it was handed out is told as damaged; it is asked for again.
+        let mut first = answer_of(hurried).await?;
+        if let Err(BatchError::Store(StoreError::Damaged { .. })) = first {
+            server.0.lock().unwrap().lost += 1;
+            collector.acknowledge(ids[0]);
+            let again = other(HURRIED).deadline(deadline).await.map_err(said)?;
+            ids = vec![again.id()];
+            first = answer_of(again).await?;
+        }
+        let first = first.map_err(said)?;
+        answers.push(String::from_utf8(first.body.to_vec()).unwrap());
         for handle in handles {
             ids.push(handle.id());
-            // Longer than anything takes while the disk works.
-            let answer = tokio::time::timeout(Duration::from_secs(3_600), handle).await;
-            let answer = answer.map_err(|_| "no answer came".to_owned())?;
-            let answer = answer.map_err(|error| format!("{error:?}"))?;
+            let answer = answer_of(handle).await?.map_err(said)?;
             answers.push(String::from_utf8(answer.body.to_vec()).unwrap());
         }
         for id in ids {
@@ -200,9 +262,16 @@ fn dies_at(call: u64, end: End) -> u64 {
         End::WithoutPower { torn } => disk.lose_power(torn),
     }
     let answers = first.or_else(|_| program(&disk, &server));
-    let wanted: Vec<_> = (0..REQUESTS).map(|n| json!({"answer": n}).to_string()).collect();
+    let mut wanted = vec![json!({"answer": "at once"}).to_string()];
+    wanted.extend((0..REQUESTS).map(|n| json!({"answer": n}).to_string()));
     assert_eq!(answers, Ok(wanted), "{at}");
-    let billed: Vec<_> = server.0.lock().unwrap().billed.values().copied().collect();
+    let world = server.0.lock().unwrap();
+    let (sent, lost) = (world.hurried, world.lost);
+    assert!(
+        (1..=1 + lost).contains(&sent),
+        "{at}: {sent} sent, {lost} told as lost"
+    );
+    let billed: Vec<_> = world.billed.values().copied().collect();
     assert_eq!(
         billed,
         vec![1; usize::try_from(REQUESTS).unwrap()],
