@@ -70,7 +70,7 @@ fn a_program_that_is_killed_at_a_call_and_run_again_pays_for_each_line_once() {
         (Call::Upload, 3),
         (Call::Create, 3),
         (Call::List, 2),
-        (Call::Retrieve, 2),
+        (Call::Retrieve, 1),
         (Call::DownloadOutput, 3),
         (Call::DownloadErrors, 1),
         (Call::DeleteFile, 4),
@@ -85,7 +85,7 @@ fn a_program_that_is_killed_at_a_call_and_run_again_pays_for_each_line_once() {
             }
         }
     }
-    let least = if all { 57 } else { 24 };
+    let least = if all { 54 } else { 24 };
     assert_eq!(deaths, least);
     println!(
         "goal batch/kills-at-calls: {deaths} before, within and after calls (30); each line billed once"
