@@ -40,8 +40,10 @@
 //! - [`budget`]: limits on what calls may cost
 //! - [`ledger`]: what was spent, on what, for whom
 //! - [`report`]: spend and savings as text and as a page
+//! - `dashboard` (feature): the report as routes of your own service, kept up to date
 //! - [`pricing`]: what tokens cost
 //! - [`capability`]: what models can do, and what a request needs of them
+//! - [`telemetry`]: spans and metrics of each call (feature)
 //! - [`tokens`]: counts the input tokens of a request before it is sent
 //! - [`wire`]: tolerant views of requests, answers, streams and batches
 //! - `simulator` (feature): an offline OpenAI for tests
@@ -75,11 +77,14 @@ mod client;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 mod endpoint;
 mod error;
 mod id;
 mod lane;
 pub mod ledger;
+mod markup;
 mod model;
 mod money;
 mod openai;
@@ -89,6 +94,7 @@ pub mod router;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod storage;
+pub mod telemetry;
 pub mod tokens;
 mod usage;
 pub mod wire;

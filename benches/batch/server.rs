@@ -85,6 +85,10 @@ impl BatchApi for Server {
         Ok(serde_json::from_value(json!({"id": format!("file_{id}")})).unwrap())
     }
 
+    async fn list_files(&self, _: Option<&str>) -> Result<Page<FileView>, ApiError> {
+        Err(unused())
+    }
+
     async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {
         Ok(view(number(&batch.input_file_id), "validating"))
     }

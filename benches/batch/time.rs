@@ -232,6 +232,10 @@ impl BatchApi for Server {
         Ok(serde_json::from_value(json!({"id": format!("file_{}", world.files.len() - 1)})).unwrap())
     }
 
+    async fn list_files(&self, _: Option<&str>) -> Result<Page<FileView>, ApiError> {
+        Err(unused())
+    }
+
     async fn create(&self, new: &NewBatch) -> Result<BatchView, ApiError> {
         let mut world = self.0.lock().unwrap();
         let batch = world.batches.len();

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::api::{BatchItem, Outcome};
-use super::error::BatchError;
-use super::handle::Slot;
+use super::error::{BatchError, InvalidRequest};
+use super::handle::Seat;
 use super::line;
 use super::shared::{Ending, Shared};
 use super::state::{Phase, Place, Request, Row, State};
-use super::store::{
-    Content, Extent, Position, Record, RecoveryReport, RequestKey, StoreError, StoredRequest, Verdict,
-};
+use super::store::{Content, Extent, Position, Record, RecoveryReport, StoreError, StoredRequest, Verdict};
+use crate::endpoint::Endpoint;
 use crate::id::RequestId;
+
+/// How many bodies are read at once when a store is taken up.
+const AT_ONCE: usize = 64;
 
 /// A request on its way in, and what its caller wants back with the outcome.
 pub(super) type Prepared = (StoredRequest, Option<Arc<dyn Any + Send + Sync>>);
@@ -23,14 +25,15 @@ pub(super) type Prepared = (StoredRequest, Option<Arc<dyn Any + Send + Sync>>);
 /// A request that is known: a new one, or the one that has its key already.
 pub(super) struct Admitted {
     pub(super) id: RequestId,
-    pub(super) slot: Arc<Slot>,
+    pub(super) seat: Seat,
     /// What has to be durable before the request is promised.
     pub(super) position: Position,
-    pub(super) is_new: bool,
     /// Whether the driver has to look again.
     pub(super) calls_for_driver: bool,
     /// It has its outcome already.
     pub(super) is_settled: bool,
+    /// What was to come in, if it was known.
+    pub(super) again: Option<Prepared>,
 }
 
 impl Shared {
@@ -41,6 +44,7 @@ impl Shared {
             self.store.load(&mut |record| state.apply(&record)).await?;
             let mut report = self.store.recovery_report();
             let damaged = self.check(&mut state, &mut report).await?;
+            state.end_answered_sends();
             state.take_back_what_is_nowhere();
             for row in state.with_deadline() {
                 self.plan_rescue(&mut state, row);
@@ -70,17 +74,18 @@ impl Shared {
     async fn resume(&self, state: &mut State) {
         let Some(gate) = &self.gate else { return };
         let open = state.requests().filter(|(_, request)| !request.is_settled());
-        let open: Vec<_> = open.map(|(row, request)| (row, request.line)).collect();
-        for (row, extent) in open {
+        let open: Vec<_> = open.map(|(row, _)| row).collect();
+        for rows in open.chunks(AT_ONCE) {
+            let line = |row: &Row| Some((state.get(*row)?.line, state.endpoint(*row)?));
+            let lines: Vec<_> = rows.iter().filter_map(line).collect();
             // Of one that cannot be read nothing is known; if it is damaged, it is not sent.
-            let line = self.store.read(&[extent]).await.unwrap_or_default();
-            let body = state
-                .endpoint(row)
-                .map(|endpoint| line::body_of(&line, &endpoint));
-            if let Some(mut item) = state.item(row, body.unwrap_or_default()) {
+            for (row, body) in rows.iter().zip(self.bodies_in(&lines).await) {
+                let Some(mut item) = state.item(*row, body.unwrap_or_default()) else {
+                    continue;
+                };
                 gate.resumed(&mut item);
                 if let Some(context) = item.context {
-                    state.set_context(row, context);
+                    state.set_context(*row, context);
                 }
             }
         }
@@ -127,22 +132,25 @@ impl Shared {
         Ok(lines)
     }
 
-    /// Asks the gate whether a request may be taken; one whose key is known is no new one.
+    /// Finds out whether a request may be taken; one whose key is known is no new one.
     pub(super) async fn let_in(
         &self,
         request: StoredRequest,
         context: Option<Arc<dyn Any + Send + Sync>>,
     ) -> Result<Prepared, BatchError> {
-        let Some(gate) = &self.gate else {
-            return Ok((request, context));
-        };
         let key = request.key.as_ref().map(|key| key.name.clone());
-        let Content::Bytes(line) = &request.line else {
-            return Ok((request, context));
-        };
         if key.as_ref().is_some_and(|key| self.lock().by_key(key).is_some()) {
             return Ok((request, context));
         }
+        if request
+            .deadline
+            .is_some_and(|deadline| deadline <= self.clock.now())
+        {
+            return Err(InvalidRequest::DeadlinePassed.into());
+        }
+        let (Some(gate), Content::Bytes(line)) = (&self.gate, &request.line) else {
+            return Ok((request, context));
+        };
         let mut item = BatchItem {
             id: request.id,
             endpoint: request.endpoint.clone(),
@@ -170,7 +178,8 @@ impl Shared {
         if let Some(key) = &request.key
             && let Some(row) = state.by_key(&key.name)
         {
-            return self.admit_again(&mut state, row, key);
+            let digest = key.digest;
+            return self.admit_again(&mut state, row, digest, (request, context));
         }
         let mut records = [Record::Enqueued(request)];
         let position = self.write(&mut state, &mut records)?;
@@ -188,11 +197,11 @@ impl Shared {
         self.publish(&state);
         Ok(Admitted {
             id: request.id,
-            slot: state.slot(row),
+            seat: state.sit(row),
             position,
-            is_new: true,
             calls_for_driver: state.calls_for_driver(row, &self.policy),
             is_settled: false,
+            again: None,
         })
     }
 
@@ -250,11 +259,16 @@ impl Shared {
         failed.map_or(Ok(ids), Err)
     }
 
-    fn admit_again(&self, state: &mut State, row: Row, key: &RequestKey) -> Result<Admitted, BatchError> {
-        if !state.has_digest(row, key.digest) {
-            return Err(BatchError::Conflict {
-                key: key.name.clone(),
-            });
+    fn admit_again(
+        &self,
+        state: &mut State,
+        row: Row,
+        digest: [u64; 2],
+        again: Prepared,
+    ) -> Result<Admitted, BatchError> {
+        if !state.has_digest(row, digest) {
+            let key = again.0.key.map_or_else(Arc::default, |key| key.name);
+            return Err(BatchError::Conflict { key });
         }
         // Nothing new is written; what is waited for is the first one's record.
         let position = self.write(state, &mut [])?;
@@ -263,29 +277,35 @@ impl Shared {
         let request = state.get(row);
         Ok(Admitted {
             id: request.map_or(RequestId::from_bytes([0; 16]), Request::id),
-            is_new: false,
             calls_for_driver: true,
             is_settled: request.is_some_and(Request::is_settled),
-            slot: state.slot(row),
+            seat: state.sit(row),
             position,
+            again: Some(again),
         })
     }
 
-    /// Reads the outcome of a settled request from the store; `None` if it is not known any more.
-    pub(super) async fn outcome(&self, id: RequestId) -> Option<Outcome> {
+    /// Reads the outcome of a settled request from the store; `None` if it is not known any more. An answer that is damaged
+    /// is an outcome.
+    ///
+    /// # Errors
+    /// If it cannot be read now; it is still there.
+    pub(super) async fn outcome(&self, id: RequestId) -> Result<Option<Outcome>, StoreError> {
         let verdict = {
             let state = self.lock();
-            state.verdict(state.find(id)?)?.clone()
+            state.find(id).and_then(|row| state.verdict(row)).cloned()
         };
+        let Some(verdict) = verdict else { return Ok(None) };
         let body = match verdict.body() {
             None => Ok(Bytes::new()),
             Some(Content::Bytes(bytes)) => Ok(bytes.clone()),
             Some(Content::Stored(extent)) => self.store.read(&[*extent]).await,
         };
-        Some(match body {
-            Ok(body) => verdict.with_body(body),
-            Err(error) => Err(error.into()),
-        })
+        match body {
+            Ok(body) => Ok(Some(verdict.with_body(body))),
+            Err(error) if error.is_damage() => Ok(Some(Err(error.into()))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads the body of a request from the store.
@@ -302,22 +322,47 @@ impl Shared {
         Ok(line::body_of(&line, &endpoint))
     }
 
+    /// Reads the bodies in lines: by one call if all can be read.
+    async fn bodies_in(&self, lines: &[(Extent, Endpoint)]) -> Vec<Result<Bytes, StoreError>> {
+        let extents: Vec<_> = lines.iter().map(|(extent, _)| *extent).collect();
+        let mut bodies = Vec::with_capacity(lines.len());
+        if let Ok(mut all) = self.store.read(&extents).await {
+            for (extent, endpoint) in lines {
+                let line = all.split_to(all.len().min(extent.len as usize));
+                // Whoever keeps one does not keep all.
+                bodies.push(Ok(Bytes::copy_from_slice(&line::body_of(&line, endpoint))));
+            }
+            return bodies;
+        }
+        for (extent, endpoint) in lines {
+            let line = self.store.read(&[*extent]).await;
+            bodies.push(line.map(|line| line::body_of(&line, endpoint)));
+        }
+        bodies
+    }
+
     /// Reads the bodies of those requests that an observer is told of without their context.
     pub(super) async fn bodies_to_tell(
         &self,
         ids: impl Iterator<Item = RequestId>,
     ) -> HashMap<RequestId, Bytes> {
-        let mut bodies = HashMap::new();
         if self.observer.is_none() {
-            return bodies;
+            return HashMap::new();
         }
-        let without_context: Vec<_> = {
+        let (bare, lines): (Vec<_>, Vec<_>) = {
             let state = self.lock();
-            let bare = |id: &RequestId| state.find(*id).is_some_and(|row| !state.has_context(row));
-            ids.filter(bare).collect()
+            let bare = |id: RequestId| {
+                let row = state.find(id).filter(|row| !state.has_context(*row))?;
+                Some((id, (state.get(row)?.line, state.endpoint(row)?)))
+            };
+            ids.filter_map(bare).unzip()
         };
-        for id in without_context {
-            match self.body(id).await {
+        if bare.is_empty() {
+            return HashMap::new();
+        }
+        let mut bodies = HashMap::with_capacity(bare.len());
+        for (id, body) in bare.into_iter().zip(self.bodies_in(&lines).await) {
+            match body {
                 Ok(body) => {
                     bodies.insert(id, body);
                 }
@@ -335,7 +380,7 @@ impl State {
             Place::Buffered | Place::Nowhere => true,
             Place::InFlush(_) => self
                 .flush_of(request)
-                .is_some_and(|flush| matches!(flush.phase, Phase::Sealed)),
+                .is_some_and(|flush| matches!(flush.phase, Phase::Sealed | Phase::Uploading)),
         }
     }
 

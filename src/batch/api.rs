@@ -38,6 +38,12 @@ pub trait BatchApi: fmt::Debug + Send + Sync + 'static {
     /// If the server refuses it or cannot be reached.
     async fn upload(&self, filename: &str, jsonl: InputFile) -> Result<FileView, ApiError>;
 
+    /// Reads a page of the files with purpose `batch`, the newest first, after the one whose id is given.
+    ///
+    /// # Errors
+    /// If the server refuses it or cannot be reached, or has no such list: a status of 404, 405 or 501 says that.
+    async fn list_files(&self, after: Option<&str>) -> Result<Page<FileView>, ApiError>;
+
     /// Makes a batch.
     ///
     /// # Errors
@@ -79,6 +85,10 @@ pub trait BatchApi: fmt::Debug + Send + Sync + 'static {
 impl<T: BatchApi + ?Sized> BatchApi for Arc<T> {
     async fn upload(&self, filename: &str, jsonl: InputFile) -> Result<FileView, ApiError> {
         (**self).upload(filename, jsonl).await
+    }
+
+    async fn list_files(&self, after: Option<&str>) -> Result<Page<FileView>, ApiError> {
+        (**self).list_files(after).await
     }
 
     async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {

@@ -86,6 +86,17 @@ impl BatchCollectorBuilder {
         self
     }
 
+    /// Makes the collector, and goes on with what the store holds at once: without this it does on the first use.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or there is no tokio runtime.
+    pub async fn start(self) -> Result<BatchCollector, BatchError> {
+        let collector = self.build();
+        collector.0.load().await?;
+        collector.0.ensure_driver()?;
+        Ok(collector)
+    }
+
     /// Makes the collector.
     pub fn build(self) -> BatchCollector {
         BatchCollector(Arc::new(Shared {
@@ -151,7 +162,7 @@ impl BatchCollector {
 
     /// Takes a request; await what is returned to get its [`BatchHandle`].
     pub fn enqueue<R: BatchableRequest>(&self, request: &R) -> Enqueue<R::Response> {
-        Enqueue::new(self, R::endpoint(), line::body(request), typed)
+        Enqueue::new(self, R::endpoint(), line::body(request, &self.0.policy), typed)
     }
 
     /// Takes a request as JSON; its handle gives the answer whatever its status is.
@@ -166,7 +177,7 @@ impl BatchCollector {
     /// If the store cannot be read.
     pub async fn attach(&self, id: RequestId) -> Result<Option<BatchHandle<LineAnswer>>, BatchError> {
         self.0.load().await?;
-        let (slot, settled) = {
+        let (handle, settled) = {
             let mut state = self.0.lock();
             let row = state.find(id);
             let known = row.and_then(|row| Some((row, state.get(row)?.is_settled())));
@@ -177,13 +188,14 @@ impl BatchCollector {
             };
             // While nobody waited, its deadline may have been let pass.
             self.0.plan_rescue(&mut state, row);
-            (state.slot(row), settled)
+            (BatchHandle::new(id, state.sit(row), self.0.clone(), Ok), settled)
         };
-        let handle = BatchHandle::new(id, slot.clone(), self.0.clone(), Ok);
-        if settled && let Some(outcome) = self.0.outcome(id).await {
-            slot.resolve(outcome);
-        }
-        if !settled {
+        if settled {
+            let Some(outcome) = self.0.outcome(id).await? else {
+                return Ok(None);
+            };
+            handle.resolve(outcome);
+        } else {
             self.0.ensure_driver()?;
         }
         self.0.wake.notify_one();
@@ -191,7 +203,10 @@ impl BatchCollector {
     }
 
     /// Says that the outcome of a request is not needed any more: its line and its answer are forgotten, and its key is
-    /// free. Returns false if there is no outcome to forget.
+    /// free. Returns false if there is no outcome to forget, or the store was not taken up yet.
+    ///
+    /// That is durable with the next sync: after a [`shutdown`](Self::shutdown), for instance. If the power is lost before
+    /// that, the outcome is there again.
     pub fn acknowledge(&self, id: RequestId) -> bool {
         self.0.acknowledge(id)
     }
@@ -233,8 +248,15 @@ impl BatchCollector {
         self.0.load().await?;
         let mut pending = {
             let mut state = self.0.lock();
-            while self.0.seal(&mut state, Duration::ZERO)? {}
-            state.pending()
+            let mut sealed = Vec::new();
+            while let Some(mut lines) = self.0.seal(&mut state, Duration::ZERO)? {
+                if sealed.is_empty() {
+                    sealed = lines;
+                } else {
+                    sealed.append(&mut lines);
+                }
+            }
+            state.pending_with(sealed)
         };
         self.0.ensure_driver()?;
         self.0.wake.notify_one();
@@ -261,7 +283,8 @@ impl BatchCollector {
         Ok(ours)
     }
 
-    /// Takes no more requests, flushes, and waits until all are settled or the time is over; returns what is pending.
+    /// Takes no more requests, flushes, and waits until all are settled or the time is over; returns what is pending. What
+    /// has happened by then is durable.
     ///
     /// What is pending goes on for as long as the runtime lives.
     ///
@@ -269,30 +292,39 @@ impl BatchCollector {
     /// If the store fails, or there is no tokio runtime.
     pub async fn shutdown(&self, timeout: Duration) -> Result<Vec<RequestId>, BatchError> {
         self.0.lock().shut = true;
-        if self.flush().await?.is_empty() {
-            return Ok(Vec::new());
-        }
+        // Whoever waits for another outcome may learn that there is none.
+        self.0.settled.notify_waiters();
+        self.flush().await?;
         let mut progress = self.progress();
         let settled = progress.wait_for(|progress| progress.pending() == 0);
         // Whether by time or by the last outcome, what is pending says which.
         let _ = tokio::time::timeout(timeout, settled).await;
+        self.0.sync().await?;
         Ok(self.pending())
     }
 
-    /// Gives up a request. That is durable with the next sync: before that, a loss of power brings it back.
-    pub fn cancel(&self, id: RequestId) -> Cancelled {
+    /// Gives up a request, and waits until that is durable.
+    ///
+    /// # Errors
+    /// If the store fails. It is given up all the same, but may be there again after a restart.
+    pub async fn cancel(&self, id: RequestId) -> Result<Cancelled, BatchError> {
+        self.0.load().await?;
         let pending = |request: &Request| !request.is_settled();
-        match self
+        let place = self
             .0
-            .settle_if(id, Ending::of(Err(BatchError::Cancelled)), pending)
-        {
-            None => Cancelled::Unknown,
-            Some(Place::Buffered) => Cancelled::Withdrawn,
-            Some(_) => Cancelled::TooLate,
-        }
+            .settle_if(id, Ending::of(Err(BatchError::Cancelled)), pending);
+        let Some(place) = place else {
+            return Ok(Cancelled::Unknown);
+        };
+        self.0.sync().await?;
+        Ok(if place == Place::Buffered {
+            Cancelled::Withdrawn
+        } else {
+            Cancelled::TooLate
+        })
     }
 
-    /// Returns the counts of requests, and a way to wait for their change.
+    /// Returns the counts of requests, and a way to wait for their change. What is in the store counts once it was taken up.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.0.progress.subscribe()
     }
@@ -302,7 +334,7 @@ impl BatchCollector {
         self.0.lock().by_key(key).is_some()
     }
 
-    /// Returns the requests that are not settled, the oldest first.
+    /// Returns the requests that are not settled, the oldest first. Those in the store are among them once it was taken up.
     pub fn pending(&self) -> Vec<RequestId> {
         let mut pending = self.0.lock().pending();
         pending.sort_unstable();
@@ -310,7 +342,11 @@ impl BatchCollector {
     }
 }
 
-/// A request on its way into a collector. Await it to get its handle; dropped before that, nothing happens.
+/// A request on its way into a collector. Await it to get its handle; nothing happens before.
+///
+/// # Cancellation
+/// Dropped while it is awaited, the request may be taken all the same, and goes its way. See
+/// [`withdraw_on_drop`](Self::withdraw_on_drop).
 ///
 /// # Errors
 /// If the request cannot be batched, its key names another one, the store fails, the collector is shut down or there is
@@ -325,6 +361,7 @@ pub struct Enqueue<T> {
     deadline: Option<Timestamp>,
     key: Option<Arc<str>>,
     context: Option<Arc<dyn Any + Send + Sync>>,
+    withdraw: bool,
     decode: fn(LineAnswer) -> Result<T, BatchError>,
 }
 
@@ -345,12 +382,13 @@ impl<T> Enqueue<T> {
             deadline: None,
             key: None,
             context: None,
+            withdraw: false,
             decode,
         }
     }
 
     /// Names the request: until its outcome is acknowledged, in this process or a later one, the same key and body is
-    /// the same request.
+    /// the same request, with the deadline that it had at first.
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
         self
@@ -374,14 +412,17 @@ impl<T> Enqueue<T> {
         self
     }
 
+    /// Withdraws the request as [`BatchHandle::withdraw_on_drop`] does, also if this is dropped while it is awaited.
+    pub fn withdraw_on_drop(mut self) -> Self {
+        self.withdraw = true;
+        self
+    }
+
     /// Makes what is stored of the request, and gives back its context.
     pub(super) fn prepare(self) -> Result<Prepared, BatchError> {
         let now = self.shared.clock.now();
         let line::Checked { model, body, inputs } =
             line::check(&self.endpoint, &self.body?, &self.shared.policy)?;
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(InvalidRequest::DeadlinePassed.into());
-        }
         let id = RequestId::new(now);
         let with_digest = |name| RequestKey {
             name,
@@ -401,32 +442,43 @@ impl<T> Enqueue<T> {
     }
 
     async fn run(self) -> Result<BatchHandle<T>, BatchError> {
-        let (shared, decode) = (self.shared.clone(), self.decode);
-        let (request, context) = self.prepare()?;
+        let (shared, decode, withdraw) = (self.shared.clone(), self.decode, self.withdraw);
+        let mut prepared = self.prepare()?;
         shared.load().await?;
-        let (request, context) = shared.let_in(request, context).await?;
-        shared.ensure_driver()?;
-        let admitted = shared.admit(request, context)?;
-        let (id, slot) = (admitted.id, admitted.slot);
-        // Made before anything is awaited, so that a dropped future is a dropped handle.
-        let handle = BatchHandle::new(id, slot.clone(), shared.clone(), decode);
-        if admitted.calls_for_driver {
+        loop {
+            let (request, context) = shared.let_in(prepared.0, prepared.1).await?;
             shared.ensure_driver()?;
-            shared.wake.notify_one();
-        }
-        if let Err(error) = shared.store.sync(admitted.position).await {
-            // It is not promised, so that it must not be sent; if it was sealed meanwhile it is as if cancelled too late.
-            if admitted.is_new {
-                shared.settle(id, Ending::of(Err(BatchError::Cancelled)));
+            let admitted = shared.admit(request, context)?;
+            let id = admitted.id;
+            // Made before anything is awaited, so that a dropped future is a dropped handle.
+            let mut handle = BatchHandle::new(id, admitted.seat, shared.clone(), decode);
+            if withdraw {
+                handle = handle.withdraw_on_drop();
             }
-            return Err(error.into());
+            if admitted.calls_for_driver {
+                shared.ensure_driver()?;
+                shared.wake.notify_one();
+            }
+            if let Err(error) = shared.store.sync(admitted.position).await {
+                // It is not promised, so that it must not be sent; if it was sealed meanwhile it is as if cancelled too late.
+                if admitted.again.is_none() {
+                    shared.settle(id, Ending::of(Err(BatchError::Cancelled)));
+                }
+                return Err(error.into());
+            }
+            if admitted.is_settled {
+                match (shared.outcome(id).await?, admitted.again) {
+                    (Some(outcome), _) => handle.resolve(outcome),
+                    // It was acknowledged meanwhile, so that this is a new one.
+                    (None, Some(again)) => {
+                        prepared = again;
+                        continue;
+                    }
+                    (None, None) => {}
+                }
+            }
+            return Ok(handle);
         }
-        if admitted.is_settled
-            && let Some(outcome) = shared.outcome(id).await
-        {
-            slot.resolve(outcome);
-        }
-        Ok(handle)
     }
 }
 

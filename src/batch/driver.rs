@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use super::api::{ApiError, Effect, FasterLane, LineAnswer, Outcome};
 use super::error::BatchError;
 use super::flush;
-use super::shared::{Ending, Shared, Then};
-use super::state::{MAX_RESCUES, Place, Request, Rescue};
-use super::store::{FlushId, Record};
+use super::shared::{Ending, Shared};
+use super::state::{MAX_RESCUES, Place, Request, Rescue, State};
+use super::store::{FlushId, Record, StoreError};
 use crate::error::ErrorKind;
 use crate::id::RequestId;
 
@@ -65,6 +65,21 @@ async fn work(alive: Alive) {
     }
 }
 
+impl Shared {
+    /// Plans a request anew that was not sent on a faster lane because the store failed.
+    fn rescue_later(&self, id: RequestId, error: &StoreError) {
+        tracing::error!(%error, request_id = %id, "the batch store failed; it is sent on a faster lane later");
+        let mut state = self.lock();
+        state.rescuing = state.rescuing.saturating_sub(1);
+        // If the record is there all the same, a restart takes the request for sent: it then costs more in the books.
+        if let Some(row) = state.find(id) {
+            state.set_rescue(row, Rescue::NotYet);
+            state.forget_if_over(row);
+        }
+        state.rescues.insert((Instant::now() + self.policy.min_poll, id));
+    }
+}
+
 /// What is to be begun now, and when to look again.
 struct Due {
     flushes: Vec<FlushId>,
@@ -73,21 +88,22 @@ struct Due {
 }
 
 impl Shared {
+    /// Writes what the store had no room for, and makes files of what is due.
+    fn seal_due(&self, state: &mut State) -> Result<(), StoreError> {
+        if !state.unwritten.is_empty() {
+            self.write(state, &mut [])?;
+        }
+        while self.seal(state, self.policy.max_delay)?.is_some() {}
+        Ok(())
+    }
+
     fn due(&self, generation: u64) -> Due {
         let mut state = self.lock();
         let now = Instant::now();
-        let mut retry = None;
-        loop {
-            match self.seal(&mut state, self.policy.max_delay) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::error!(%error, "the batch store failed; requests stay buffered");
-                    retry = Some(now + self.policy.min_poll);
-                    break;
-                }
-            }
-        }
+        let retry = self.seal_due(&mut state).err().map(|error| {
+            tracing::error!(%error, "the batch store failed; it is tried again");
+            now + self.policy.min_poll
+        });
         let mut rescues = Vec::new();
         let crowded = self.faster.is_some() && state.is_crowded(self.policy.slack, now);
         let is_due = |(at, _): &(Instant, RequestId)| *at <= now || crowded;
@@ -138,19 +154,17 @@ impl Shared {
 /// Sends a request on the faster lane; the first valid answer wins.
 async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, id: RequestId) {
     let begun = Instant::now();
+    let body = match shared.body(id).await {
+        Err(error) if !error.is_damage() => return shared.rescue_later(id, &error),
+        body => body,
+    };
     if let Err(error) = shared.commit(Record::SendIntended { id }).await {
-        tracing::error!(%error, request_id = %id, "the batch store failed; it is sent on a faster lane later");
-        let mut state = shared.lock();
-        state.rescuing = state.rescuing.saturating_sub(1);
-        // If the record is there all the same, a restart takes the request for sent: it then costs more in the books.
-        if let Some(row) = state.find(id) {
-            state.set_rescue(row, Rescue::NotYet);
-            state.forget_if_over(row);
-        }
-        state.rescues.insert((begun + shared.policy.min_poll, id));
-        return;
+        return shared.rescue_later(id, &error);
     }
-    let (outcome, body) = send(&shared, &*lane, id).await;
+    let (outcome, body) = match body {
+        Ok(body) => (send(&shared, &*lane, id, &body).await, body),
+        Err(error) => (Err(error.into()), Bytes::new()),
+    };
     let valid = outcome.as_ref().is_ok_and(LineAnswer::is_success);
     {
         let mut state = shared.lock();
@@ -167,7 +181,6 @@ async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, id: RequestId) {
     }
     let ending = Ending {
         body,
-        then: Then::EndSend,
         ..Ending::of(outcome)
     };
     let Some(ended) = shared.end_if(id, ending, |_| true) else {
@@ -177,28 +190,24 @@ async fn rescue(shared: Arc<Shared>, lane: Arc<dyn FasterLane>, id: RequestId) {
     if let Err(error) = shared.sync().await {
         tracing::error!(%error, request_id = %id, "the batch store failed; an answer may be lost with the power");
     }
-    shared.tell_and_resolve(ended);
+    // Not before: an answer that the power takes until then was never handed out, and its request is sent again.
+    shared.note(&mut shared.lock(), vec![Record::SendOver { id }]);
+    drop(ended);
 }
 
-/// Sends a request, and returns its body too.
-async fn send(shared: &Shared, lane: &dyn FasterLane, id: RequestId) -> (Outcome, Bytes) {
-    let body = match shared.body(id).await {
-        Ok(body) => body,
-        Err(error) => return (Err(error.into()), Bytes::new()),
-    };
+async fn send(shared: &Shared, lane: &dyn FasterLane, id: RequestId, body: &Bytes) -> Outcome {
     let item = {
         let state = shared.lock();
         state.find(id).and_then(|row| state.item(row, body.clone()))
     };
     let Some(item) = item else {
-        return (Err(BatchError::Cancelled), body);
+        return Err(BatchError::Cancelled);
     };
     let sent = AssertUnwindSafe(lane.send(&item)).catch_unwind().await;
-    let outcome = sent.unwrap_or_else(|_| {
+    sent.unwrap_or_else(|_| {
         let panicked = ApiError::new(ErrorKind::Protocol, Effect::Unknown, "the faster lane panicked");
         Err(BatchError::FasterLane(Arc::new(panicked)))
-    });
-    (outcome, body)
+    })
 }
 
 /// Notices when the runtime drops the driver, so that whoever waits can start another one.
@@ -219,10 +228,25 @@ impl Alive {
                 .collect()
         };
         for id in lost {
+            let over = Record::SendOver { id };
+            let is_answered = {
+                let mut state = self.shared.lock();
+                let settled = |row| state.get(row).is_some_and(Request::is_settled);
+                let is_answered = state.find(id).is_some_and(settled);
+                if is_answered {
+                    // It was told of and handed out when its runtime dropped it.
+                    self.shared.note(&mut state, vec![over.clone()]);
+                }
+                is_answered
+            };
+            if is_answered {
+                continue;
+            }
             let body = self.shared.body(id).await.unwrap_or_default();
             self.shared.tell_of_lost_send(id, body);
             let mut state = self.shared.lock();
-            self.shared.note(&mut state, vec![Record::SendOver { id }]);
+            let records = state.lost_send(id).into_iter().chain([over]);
+            self.shared.note(&mut state, records.collect());
             state.rescues.insert((Instant::now(), id));
         }
     }

@@ -13,7 +13,7 @@ use super::input::InputFile;
 use super::results::Unanswered;
 use super::search;
 use super::shared::{Ending, Shared};
-use super::state::{Phase, Rescue, Row, State};
+use super::state::{Phase, Request, Row, State};
 use super::store::{FlushId, Record, StoreError};
 use crate::clock::{Timestamp, bounded};
 use crate::error::ErrorKind;
@@ -45,7 +45,8 @@ async fn work(job: &Job) {
             .map(|flush| flush.phase.clone());
         let step = match phase {
             None => return,
-            Some(Phase::Sealed) => job.upload().await,
+            Some(Phase::Sealed) => job.upload(Sent::No).await,
+            Some(Phase::Uploading) => job.upload(Sent::Perhaps).await,
             Some(Phase::Uploaded { file_id }) => job.create(file_id).await,
             Some(Phase::Creating { file_id, at }) => job.find_lost_batch(file_id, at).await,
             Some(Phase::Submitted { batch_id, file_id }) => job.watch(batch_id, file_id).await,
@@ -58,6 +59,13 @@ async fn work(job: &Job) {
     }
 }
 
+/// Whether the last upload may have reached the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    No,
+    Perhaps,
+}
+
 /// One flush and all it needs.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -66,14 +74,22 @@ pub(super) struct Job {
 }
 
 impl Job {
-    async fn upload(&self) -> Result<(), StoreError> {
+    async fn upload(&self, mut sent: Sent) -> Result<(), StoreError> {
         let mut backoff = Backoff::new(&self.shared);
         loop {
+            if sent == Sent::Perhaps
+                && let Some(input_file_id) = self.find_lost_file().await
+            {
+                let flush = self.id.clone();
+                let found = Record::Uploaded { flush, input_file_id };
+                return self.shared.commit(found).await;
+            }
             let (file, without, uploads) = self.build();
             if file.is_empty() {
+                self.delete_files([]).await;
                 return self.shared.close(&self.id).await;
             }
-            let filename: Arc<str> = format!("thrifty-{}-{uploads}.jsonl", self.id).into();
+            let filename = self.filename(uploads);
             let flush = self.id.clone();
             self.shared
                 .commit(Record::UploadIntended {
@@ -82,7 +98,12 @@ impl Job {
                     without,
                 })
                 .await?;
-            match self.shared.api.upload(&filename, file).await {
+            let uploaded = self.shared.api.upload(&filename, file).await;
+            sent = match &uploaded {
+                Err(error) if error.effect != Effect::None => Sent::Perhaps,
+                _ => Sent::No,
+            };
+            match uploaded {
                 Ok(file) => {
                     let (flush, input_file_id) = (self.id.clone(), file.id.into());
                     return self
@@ -90,9 +111,8 @@ impl Job {
                         .commit(Record::Uploaded { flush, input_file_id })
                         .await;
                 }
-                // What broke the upload off may be a line that the store cannot give.
-                Err(error) if error.status.is_none() && self.drop_damaged().await? => {}
-                // A file whose upload was not answered lies there unused, which costs nothing.
+                // What broke the upload off may be a line that the store cannot give: the file is not there as a whole.
+                Err(error) if error.status.is_none() && self.drop_damaged().await? => sent = Sent::No,
                 Err(error) if error.is_retryable() && backoff.insist("upload", &error).await => {}
                 // A page of some proxy, perhaps. A file too many bills nothing.
                 Err(error) if error.kind == ErrorKind::Protocol && backoff.again("upload", &error).await => {}
@@ -102,24 +122,19 @@ impl Job {
     }
 
     /// Gathers the file's lines, without those that no longer need a batch. Nothing is read or copied yet.
-    fn build(&self) -> (InputFile, Vec<RequestId>, u32) {
-        let mut state = self.shared.lock();
+    pub(super) fn build(&self) -> (InputFile, Vec<RequestId>, u32) {
+        let state = self.shared.lock();
         let rows = state.lines_of(&self.id);
-        let count = rows.len();
-        let (mut lines, mut kept, mut without) =
-            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
+        let (mut lines, mut without) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in rows.flatten() {
             let Some(request) = state.get(row) else { continue };
-            if needs_batch(&state, row) {
+            if needs_batch(&state, row, request) {
                 lines.push((request.line, request.attempts()));
-                kept.push(row);
             } else {
                 without.push(request.id());
             }
         }
-        state.keep_lines(&self.id, kept);
-        drop(state);
-        let uploads = self.uploads();
+        let uploads = state.uploads(&self.id);
         (InputFile::new(self.shared.store.clone(), lines), without, uploads)
     }
 
@@ -186,7 +201,7 @@ impl Job {
                     if matches!(error.status, Some(400 | 404 | 409))
                         && backoff.again("create", &error).await => {}
                 // A file that lay there for long may be gone: servers delete them after some time.
-                Err(error) if names_a_file(&error) && self.uploads() == 1 => {
+                Err(error) if names_a_file(&error) && self.shared.lock().uploads(&self.id) == 1 => {
                     tracing::warn!(flush = %self.id, %error, "the uploaded file is uploaded anew");
                     let flush = self.id.clone();
                     self.shared.commit(Record::CreateAbandoned { flush }).await?;
@@ -198,20 +213,29 @@ impl Job {
         }
     }
 
-    fn uploads(&self) -> u32 {
-        let state = self.shared.lock();
-        state.flushes.get(&self.id).map_or(0, |flush| flush.uploads)
-    }
-
     fn endpoint(&self) -> Option<crate::endpoint::Endpoint> {
         let state = self.shared.lock();
         let line = state.open_lines(&self.id).into_iter().next()?;
         state.endpoint(line)
     }
 
+    /// Notes which batch it is, for as long as that takes: a server may not list it for a while, and whoever looked for it
+    /// then would make another one.
     async fn submitted(&self, batch_id: Arc<str>) -> Result<(), StoreError> {
-        let flush = self.id.clone();
-        self.shared.commit(Record::Submitted { flush, batch_id }).await
+        let mut pause = self.shared.policy.min_poll;
+        loop {
+            let (flush, batch_id) = (self.id.clone(), batch_id.clone());
+            let submitted = &mut [Record::Submitted { flush, batch_id }];
+            let appended = self.shared.append(&mut self.shared.lock(), submitted);
+            match appended {
+                Ok(position) => return self.shared.store.sync(position).await,
+                Err(error) => {
+                    tracing::error!(%error, flush = %self.id, "the batch store failed; which batch was made is stored later");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(self.shared.policy.pause());
+                }
+            }
+        }
     }
 
     /// Returns when the batch was made, if it was made by this driver.
@@ -261,7 +285,8 @@ impl Job {
         state
             .lines_of(&self.id)
             .flatten()
-            .any(|row| !needs_batch(&state, row))
+            .filter_map(|row| Some((row, state.get(row)?)))
+            .any(|(row, request)| !needs_batch(&state, row, request))
     }
 
     /// Finds out whether a batch exists whose creation was not answered, and makes sure that it never will if not.
@@ -296,9 +321,8 @@ fn names_a_file(error: &ApiError) -> bool {
 }
 
 /// Whether a line is to be in its batch: nobody has answered it, or is about to.
-fn needs_batch(state: &State, row: Row) -> bool {
-    let open = state.get(row).is_some_and(|request| !request.is_settled());
-    open && !matches!(state.rescue(row), Rescue::Sending(_))
+fn needs_batch(state: &State, row: Row, request: &Request) -> bool {
+    !request.is_settled() && !state.is_being_sent(row)
 }
 
 /// Waits between tries of one call, and counts them.

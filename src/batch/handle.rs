@@ -31,8 +31,7 @@ use crate::id::RequestId;
 #[must_use = "dropping a handle cancels nothing, but nobody gets the answer"]
 pub struct BatchHandle<T> {
     id: RequestId,
-    seat: usize,
-    slot: Arc<Slot>,
+    seat: Seat,
     shared: Arc<Shared>,
     withdraw: bool,
     decode: fn(LineAnswer) -> Result<T, BatchError>,
@@ -41,19 +40,22 @@ pub struct BatchHandle<T> {
 impl<T> BatchHandle<T> {
     pub(super) fn new(
         id: RequestId,
-        slot: Arc<Slot>,
+        seat: Seat,
         shared: Arc<Shared>,
         decode: fn(LineAnswer) -> Result<T, BatchError>,
     ) -> Self {
-        let seat = slot.sit();
         Self {
             id,
             seat,
-            slot,
             shared,
             withdraw: false,
             decode,
         }
+    }
+
+    /// Hands an outcome to everybody who waits for the request.
+    pub(super) fn resolve(&self, outcome: Outcome) {
+        self.seat.slot.resolve(outcome);
     }
 
     /// Returns the request's id.
@@ -73,7 +75,7 @@ impl<T> Future for BatchHandle<T> {
     type Output = Result<T, BatchError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outcome) = self.slot.poll(self.seat, cx) {
+        if let Some(outcome) = self.seat.poll(cx) {
             self.shared.delivered(self.id);
             return Poll::Ready(outcome.and_then(self.decode));
         }
@@ -85,7 +87,7 @@ impl<T> Future for BatchHandle<T> {
 
 impl<T> Drop for BatchHandle<T> {
     fn drop(&mut self) {
-        if self.slot.leave(self.seat) == 0 {
+        if self.seat.leave() == 0 {
             if self.withdraw {
                 self.shared.withdraw(self.id);
             }
@@ -124,35 +126,50 @@ struct Waiting {
     handles: usize,
 }
 
-impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// The place of one handle among those who wait. It is taken under the lock of the collector's state: a slot where nobody
+/// sits may be given up at any time.
+#[derive(Debug)]
+pub(super) struct Seat {
+    slot: Arc<Slot>,
+    number: usize,
+}
+
+impl Seat {
+    fn poll(&self, cx: &Context<'_>) -> Option<Outcome> {
+        let mut waiting = self.slot.lock();
+        if waiting.outcome.is_none()
+            && let Some(waker) = waiting.seats.get_mut(self.number)
+        {
+            *waker = Some(cx.waker().clone());
+        }
+        waiting.outcome.clone()
     }
 
-    fn sit(&self) -> usize {
-        let mut waiting = self.lock();
-        waiting.handles += 1;
-        waiting.seats.push(None);
-        waiting.seats.len() - 1
-    }
-
-    fn leave(&self, seat: usize) -> usize {
-        let mut waiting = self.lock();
-        if let Some(waker) = waiting.seats.get_mut(seat) {
+    /// Leaves it, and returns how many still wait.
+    fn leave(&self) -> usize {
+        let mut waiting = self.slot.lock();
+        if let Some(waker) = waiting.seats.get_mut(self.number) {
             *waker = None;
         }
         waiting.handles = waiting.handles.saturating_sub(1);
         waiting.handles
     }
+}
 
-    fn poll(&self, seat: usize, cx: &Context<'_>) -> Option<Outcome> {
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place among those who wait.
+    pub(super) fn sit(self: &Arc<Self>) -> Seat {
         let mut waiting = self.lock();
-        if waiting.outcome.is_none()
-            && let Some(waker) = waiting.seats.get_mut(seat)
-        {
-            *waker = Some(cx.waker().clone());
+        waiting.handles += 1;
+        waiting.seats.push(None);
+        Seat {
+            slot: self.clone(),
+            number: waiting.seats.len() - 1,
         }
-        waiting.outcome.clone()
     }
 
     /// Whether anybody waits.

@@ -1,5 +1,7 @@
 //! One line of an input file: what is refused before it is made, and its exact bytes.
 
+use std::io;
+
 use bytes::Bytes;
 use highway::{HighwayHash, HighwayHasher, Key};
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -34,6 +36,8 @@ pub(super) fn check(
         let endpoint = endpoint.clone();
         return Err(InvalidRequest::Endpoint { endpoint });
     }
+    // Before it is read: that takes time.
+    fits(body.len(), policy)?;
     let unreadable = |reason: String| InvalidRequest::Unreadable { reason };
     std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
     let view = RequestView::read(body).map_err(|error| unreadable(error.to_string()))?;
@@ -49,10 +53,6 @@ pub(super) fn check(
         let limit = MAX_EMBEDDING_INPUTS;
         return Err(InvalidRequest::TooManyInputs { inputs, limit });
     }
-    let (bytes, limit) = (body.len() + ENVELOPE, policy.max_bytes);
-    if bytes > limit {
-        return Err(InvalidRequest::TooLarge { bytes, limit });
-    }
     let model = ModelId::new(model.into_owned());
     Ok(Checked {
         model,
@@ -61,12 +61,53 @@ pub(super) fn check(
     })
 }
 
-/// Returns a request's body.
-pub(super) fn body<R: BatchableRequest>(request: &R) -> Result<Bytes, InvalidRequest> {
-    let body = serde_json::to_vec(request).map_err(|error| InvalidRequest::Unserialisable {
+fn fits(body: usize, policy: &BatchPolicy) -> Result<(), InvalidRequest> {
+    // A store counts the bytes of a line in 32 bits.
+    let (bytes, limit) = (
+        body.saturating_add(ENVELOPE),
+        policy.max_bytes.min(u32::MAX as usize),
+    );
+    if bytes > limit {
+        return Err(InvalidRequest::TooLarge { bytes, limit });
+    }
+    Ok(())
+}
+
+/// Returns a request's body. No more of it is held than a file may have.
+pub(super) fn body<R: BatchableRequest>(request: &R, policy: &BatchPolicy) -> Result<Bytes, InvalidRequest> {
+    let mut body = Counted {
+        kept: Vec::new(),
+        limit: policy.max_bytes,
+        len: 0,
+    };
+    serde_json::to_writer(&mut body, request).map_err(|error| InvalidRequest::Unserialisable {
         reason: error.to_string(),
-    });
-    body.map(Bytes::from)
+    })?;
+    fits(body.len, policy)?;
+    Ok(body.kept.into())
+}
+
+/// Keeps what is written up to a limit, and counts all of it.
+struct Counted {
+    kept: Vec<u8>,
+    limit: usize,
+    len: usize,
+}
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.len = self.len.saturating_add(bytes.len());
+        if self.len <= self.limit {
+            self.kept.extend_from_slice(bytes);
+        } else {
+            self.kept = Vec::new();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Returns the size of a line, as its first attempt sends it.

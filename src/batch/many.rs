@@ -1,7 +1,7 @@
 //! Many requests at once: one write and one sync for hundreds of them.
 
 use futures_core::Stream;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinHandle;
 
 use super::collector::{BatchCollector, Enqueue};
@@ -58,30 +58,34 @@ impl BatchCollector {
         shared.load().await?;
         shared.ensure_driver()?;
         let mut ids = Vec::new();
-        let mut chunks = std::pin::pin!(requests.ready_chunks(AT_ONCE));
+        let mut requests = std::pin::pin!(requests);
         let mut failed = None;
         let (mut unsafe_bytes, mut syncing) = (0, None);
         while failed.is_none()
-            && let Some(chunk) = chunks.next().await
+            && let Some(first) = requests.next().await
         {
-            let mut prepared = Vec::with_capacity(chunk.len());
-            for request in chunk {
+            let (mut prepared, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+            while let Some(request) = next.take() {
                 let let_in = match request.prepare() {
                     Ok((request, context)) => shared.let_in(request, context).await,
                     Err(error) => Err(error),
                 };
                 match let_in {
-                    Ok(request) => prepared.push(request),
+                    Ok(request) => {
+                        bytes += bytes_of(&request.0.line);
+                        prepared.push(request);
+                    }
                     Err(error) => {
                         failed = Some(error);
                         break;
                     }
                 }
+                // What is not there yet is not waited for.
+                if prepared.len() < AT_ONCE && bytes < UNSAFE {
+                    next = requests.next().now_or_never().flatten();
+                }
             }
-            unsafe_bytes += prepared
-                .iter()
-                .map(|(request, _)| bytes_of(&request.line))
-                .sum::<usize>();
+            unsafe_bytes += bytes;
             match shared.admit_many(prepared) {
                 Ok(admitted) => ids.extend(admitted),
                 Err(error) => failed = Some(error),

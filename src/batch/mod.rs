@@ -3,7 +3,7 @@
 //! # Contract
 //! 1. When an enqueue returns `Ok`, the request survives what the store's [`durability`](BatchStore::durability) says.
 //! 2. A request is in at most one live batch. After a lost answer to `POST /batches` the collector lists and matches,
-//!    waits and lists again, deletes the input file as a fence, lists a last time, and only then uploads anew.
+//!    waits and lists again, deletes the input file as a fence, waits and lists a last time, and only then uploads anew.
 //! 3. A request is settled only by a line with its `custom_id`, by a faster lane, or by a refusal of the whole batch;
 //!    else it is explicitly [`Unreported`](BatchError::Unreported).
 //! 4. Completed lines of an expired or cancelled batch are delivered and told to the observer.

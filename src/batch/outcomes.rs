@@ -118,7 +118,7 @@ impl Outcomes {
                     lease,
                     shared: self.shared.clone(),
                 };
-                if let Some(outcome) = self.shared.outcome(id).await {
+                if let Some(outcome) = self.shared.outcome(id).await? {
                     delivery.outcome = outcome;
                     return Ok(Some(delivery));
                 }

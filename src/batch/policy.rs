@@ -20,7 +20,8 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 ///   lane takes in that time, 64 at once, the first leave earlier
 /// - `max_attempts`: 3 batches for a request that none of them ran
 /// - `max_tries`: 10 tries of a call that the server refuses though it may still take it, such as a batch over a file
-///   that is not there yet
+///   that is not there yet; and 10 looks at a batch that is not there any more. One that an earlier process made is looked
+///   for as long as `patience`, as other credentials do not see it
 /// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take; and
 ///   for so long beyond its 24 h a batch may go on: one that then stands still for an hour is cancelled
 /// - `min_poll`, `max_poll`: 1 s until the first look at a batch, and 30 min between two of them at most. Between those
@@ -32,7 +33,8 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 ///   least 10 and with the same status; then 100 lines are tried, and each time that they fail too the wait doubles
 /// - `delete_files`: the files of a batch are deleted at the server once what they say is durable here; with a store that
 ///   is gone with the process they are kept
-/// - `settle`: 30 s between the looks for a batch whose creation was not answered
+/// - `settle`: 30 s between the first two looks for a batch whose creation, or a file whose upload, was not answered; four
+///   times as long between the deletion of a lost batch's file and the last look
 /// - `report_wait`: 10 min for lines that a finished batch has not reported
 ///
 /// # Other servers
@@ -45,7 +47,7 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 /// | Groq | 50,000 lines, 200 MB; windows of `24h` to `7d` | [`groq`](Self::groq) |
 /// | Together | 50,000 lines, 100 MB | [`together`](Self::together) |
 ///
-/// These are from the vendors' pages of autumn 2026, and were not tried against them.
+/// These limits are as their documentation was quoted in autumn 2026; none was tried against the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchPolicy {
     pub(super) completion_window: CompletionWindow,

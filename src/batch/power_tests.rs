@@ -1,4 +1,5 @@
-//! A program whose process is killed, or whose machine loses its power, at every call to the disk, and is run again.
+//! A program whose process is killed, whose machine loses its power, or whose disk is full, at every call to the disk, and
+//! is run again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     ApiError, BatchApi, BatchCollector, BatchError, BatchHandle, BatchItem, BatchObserver, BatchPolicy,
-    Cancelled, Effect, FasterLane, FileStore, InputFile, LineAnswer, NewBatch, Settled, StoreError,
+    Cancelled, Effect, FasterLane, FileStore, InputFile, LineAnswer, NewBatch, Settled,
 };
 use crate::clock::{ManualClock, Timestamp};
 use crate::endpoint::Endpoint;
@@ -28,10 +29,15 @@ struct Server(Arc<Mutex<World>>);
 #[derive(Debug, Default)]
 struct World {
     files: BTreeMap<String, Vec<String>>,
+    /// What each file that was ever uploaded is called, and its size.
+    names: Vec<(String, String, usize)>,
     /// The input lines that each output answers.
     outputs: BTreeMap<String, Vec<String>>,
     uploads: usize,
     batches: Vec<NewBatch>,
+    /// Its first batch stands still until it is cancelled, and has run one line by then.
+    stalls: bool,
+    cancelled: bool,
     /// How often each request was billed.
     billed: BTreeMap<String, usize>,
     /// How often the request in a hurry was billed on the faster lane.
@@ -47,17 +53,28 @@ fn gone(status: u16) -> ApiError {
 impl World {
     fn view(&self, index: usize) -> BatchView {
         let file = &self.batches[index].input_file_id;
+        let status = match (self.stalls && index == 0, self.cancelled) {
+            (true, false) => "in_progress",
+            (true, true) => "cancelled",
+            (false, _) => "completed",
+        };
+        let output = (status != "in_progress").then(|| format!("output-{index}"));
         serde_json::from_value(
-            json!({"id": format!("batch-{index}"), "status": "completed", "input_file_id": file,
-            "output_file_id": format!("output-{index}")}),
+            json!({"id": format!("batch-{index}"), "status": status, "input_file_id": file,
+            "output_file_id": output}),
         )
         .unwrap()
+    }
+
+    fn bill(&mut self, line: &str) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        *self.billed.entry(line["body"]["n"].to_string()).or_default() += 1;
     }
 }
 
 #[async_trait]
 impl BatchApi for Server {
-    async fn upload(&self, _: &str, jsonl: InputFile) -> Result<FileView, ApiError> {
+    async fn upload(&self, filename: &str, jsonl: InputFile) -> Result<FileView, ApiError> {
         let lost = |_| ApiError::new(ErrorKind::Connection, Effect::Unknown, "the upload broke off");
         let content = jsonl.read().await.map_err(lost)?;
         let lines = std::str::from_utf8(&content)
@@ -69,7 +86,17 @@ impl BatchApi for Server {
         world.uploads += 1;
         let id = format!("file-{}", world.uploads);
         world.files.insert(id.clone(), lines);
+        world.names.push((id.clone(), filename.to_owned(), content.len()));
         Ok(serde_json::from_value(json!({"id": id})).unwrap())
+    }
+
+    async fn list_files(&self, _: Option<&str>) -> Result<Page<FileView>, ApiError> {
+        let world = self.0.lock().unwrap();
+        let there = world.names.iter().rev();
+        let there = there.filter(|(id, ..)| world.files.contains_key(id));
+        let view = |(id, name, bytes): &_| json!({"id": id, "filename": name, "bytes": bytes});
+        let data: Vec<_> = there.map(view).collect();
+        Ok(serde_json::from_value(json!({"data": data})).unwrap())
     }
 
     async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {
@@ -81,10 +108,10 @@ impl BatchApi for Server {
             .ok_or_else(|| gone(400))?;
         let output = format!("output-{}", world.batches.len());
         world.outputs.insert(output, lines.clone());
-        for line in lines {
-            let line: Value = serde_json::from_str(&line).unwrap();
-            let question = line["body"]["n"].to_string();
-            *world.billed.entry(question).or_default() += 1;
+        if !world.stalls || !world.batches.is_empty() {
+            for line in &lines {
+                world.bill(line);
+            }
         }
         world.batches.push(batch.clone());
         Ok(world.view(world.batches.len() - 1))
@@ -107,18 +134,34 @@ impl BatchApi for Server {
         })
     }
 
-    async fn cancel(&self, _: &str) -> Result<BatchView, ApiError> {
-        Err(gone(404))
+    async fn cancel(&self, batch_id: &str) -> Result<BatchView, ApiError> {
+        let mut world = self.0.lock().unwrap();
+        if !world.stalls || batch_id != "batch-0" {
+            return Err(gone(404));
+        }
+        if !std::mem::replace(&mut world.cancelled, true) {
+            let first = world.outputs["output-0"][0].clone();
+            world.bill(&first);
+        }
+        Ok(world.view(0))
     }
 
     async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
         let world = self.0.lock().unwrap();
         let lines = world.outputs.get(file_id).ok_or_else(|| gone(404))?;
-        let answers = lines.iter().map(|line| {
+        let ran = if world.stalls && file_id == "output-0" {
+            1
+        } else {
+            lines.len()
+        };
+        let answers = lines.iter().enumerate().map(|(at, line)| {
             let line: Value = serde_json::from_str(line).unwrap();
             let body = json!({"answer": line["body"]["n"]});
-            let answer =
-                json!({"custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}});
+            let answer = if at < ran {
+                json!({"custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}})
+            } else {
+                json!({"custom_id": line["custom_id"], "error": {"code": "batch_cancelled", "message": "cancelled"}})
+            };
             Ok(Bytes::from(format!("{answer}\n")))
         });
         Ok(stream::iter(answers.collect::<Vec<_>>()).boxed())
@@ -157,10 +200,22 @@ const CANCELLED: u64 = 100;
 const HURRIED: u64 = 101;
 const NOW: Timestamp = Timestamp::from_unix_millis(1_790_000_000_000);
 
+const NO_ANSWER: &str = "no answer came";
+
 /// Waits longer than anything takes while the disk works.
-async fn answer_of(handle: BatchHandle<LineAnswer>) -> Result<Result<LineAnswer, BatchError>, String> {
-    let answer = tokio::time::timeout(Duration::from_secs(3_600), handle).await;
-    answer.map_err(|_| "no answer came".to_owned())
+async fn answer_of(
+    (disk, server): (&MemoryDisk, &Server),
+    mut handle: BatchHandle<LineAnswer>,
+) -> Result<Result<LineAnswer, BatchError>, String> {
+    let hours = if server.0.lock().unwrap().stalls { 40 } else { 1 };
+    for _ in 0..hours * 4 {
+        match tokio::time::timeout(Duration::from_secs(900), &mut handle).await {
+            Ok(answer) => return Ok(answer),
+            Err(_) if disk.is_dead() => break,
+            Err(_) => {}
+        }
+    }
+    Err(NO_ANSWER.to_owned())
 }
 
 /// The program: it asks under keys, once in a hurry and once for nothing, and says that the answers are used when it has all
@@ -173,12 +228,13 @@ fn program(disk: &MemoryDisk, server: &Server) -> Result<Vec<String>, String> {
         .unwrap();
     let policy = BatchPolicy::default()
         .with_max_requests(3.try_into().unwrap())
+        .with_patience(Duration::from_secs(3_600))
         .with_settle(Duration::from_secs(1));
     runtime.block_on(async {
         let store = FileStore::builder()
             .with_disk(disk.clone())
             .open("/var/spool")
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| format!("{error:?}"))?;
         let collector = BatchCollector::builder(server.clone())
             .with_policy(policy)
             .with_store(store)
@@ -193,7 +249,7 @@ fn program(disk: &MemoryDisk, server: &Server) -> Result<Vec<String>, String> {
             enqueue.key(format!("doc-{n}"))
         };
         let cancelled = other(CANCELLED).await.map_err(said)?;
-        let outcome = collector.cancel(cancelled.id());
+        let outcome = collector.cancel(cancelled.id()).await.map_err(said)?;
         if outcome != Cancelled::Withdrawn {
             return Err(format!("{outcome:?}"));
         }
@@ -213,27 +269,18 @@ fn program(disk: &MemoryDisk, server: &Server) -> Result<Vec<String>, String> {
         }
         let mut answers = Vec::new();
         let mut ids = vec![hurried.id()];
-        // A faster lane's answer that the power took before it was handed out is told as damaged; it is asked for again.
-        let mut first = answer_of(hurried).await?;
-        if let Err(BatchError::Store(StoreError::Damaged { .. })) = first {
-            server.0.lock().unwrap().lost += 1;
-            collector.acknowledge(ids[0]);
-            let again = other(HURRIED).deadline(deadline).await.map_err(said)?;
-            ids = vec![again.id()];
-            first = answer_of(again).await?;
-        }
-        let first = first.map_err(said)?;
+        let first = answer_of((disk, server), hurried).await?.map_err(said)?;
         answers.push(String::from_utf8(first.body.to_vec()).unwrap());
         for handle in handles {
             ids.push(handle.id());
-            let answer = answer_of(handle).await?.map_err(said)?;
+            let answer = answer_of((disk, server), handle).await?.map_err(said)?;
             answers.push(String::from_utf8(answer.body.to_vec()).unwrap());
         }
         for id in ids {
             collector.acknowledge(id);
         }
-        let left = collector.shutdown(Duration::from_secs(60)).await;
-        left.map_err(|error| format!("{error:?}"))?;
+        // The answers are used, whether or not a disk that fails now can say so.
+        let _ = collector.shutdown(Duration::from_secs(60)).await;
         Ok(answers)
     })
 }
@@ -246,22 +293,52 @@ enum End {
     },
     /// One call fails, and everything goes on.
     Fault,
+    /// The disk has no room for so many calls.
+    Full {
+        calls: u64,
+    },
+    /// As `Killed`, and the next process finds no room after so many calls.
+    KilledAndFull {
+        after: u64,
+    },
 }
 
-fn dies_at(call: u64, end: End) -> u64 {
-    let (disk, server) = (MemoryDisk::default(), Server::default());
+fn dies_at(call: u64, end: End, server: &Server) -> u64 {
+    let disk = MemoryDisk::default();
     match end {
         End::Fault => disk.fail_after(call),
-        _ => disk.die_after(call),
+        End::Full { calls } => disk.fill_after(call, calls),
+        End::Killed | End::WithoutPower { .. } | End::KilledAndFull { .. } => disk.die_after(call),
     }
-    let first = program(&disk, &server);
-    let calls = disk.calls();
     let at = format!("call {call}, {end:?}");
+    let says_so = |answers: &Result<_, String>| {
+        if let Err(error) = answers {
+            let said = error.contains("StorageFull") || error == NO_ANSWER;
+            assert!(
+                said,
+                "{at}: it is an error that says so, or nothing goes on: {error}"
+            );
+        }
+    };
+    let mut answers = program(&disk, server);
+    let calls = disk.calls();
     match end {
-        End::Killed | End::Fault => disk.kill(),
+        End::Killed | End::Fault | End::KilledAndFull { .. } => disk.kill(),
         End::WithoutPower { torn } => disk.lose_power(torn),
+        End::Full { .. } => {
+            says_so(&answers);
+            disk.kill();
+        }
     }
-    let answers = first.or_else(|_| program(&disk, &server));
+    if let End::KilledAndFull { after } = end
+        && answers.is_err()
+    {
+        disk.fill_after(after, u64::MAX);
+        answers = program(&disk, server);
+        says_so(&answers);
+        disk.kill();
+    }
+    let answers = answers.or_else(|_| program(&disk, server));
     let mut wanted = vec![json!({"answer": "at once"}).to_string()];
     wanted.extend((0..REQUESTS).map(|n| json!({"answer": n}).to_string()));
     assert_eq!(answers, Ok(wanted), "{at}");
@@ -280,28 +357,50 @@ fn dies_at(call: u64, end: End) -> u64 {
     calls
 }
 
-/// `THRIFTY_BATCH_POWER=1 cargo test --release --lib each_line_is_billed_once` dies at every call; by default at every
-/// fifth.
+/// Every so manieth call, or each one if `THRIFTY_BATCH_POWER` is set.
+fn every(nth: usize) -> usize {
+    match std::env::var_os("THRIFTY_BATCH_POWER") {
+        Some(_) => 1,
+        None => nth,
+    }
+}
+
+/// `THRIFTY_BATCH_POWER=1 cargo test --release --lib each_line_is_billed_once` dies at every call.
 #[test]
-fn each_line_is_billed_once_at_whatever_call_the_process_or_the_power_goes() {
-    let step = if std::env::var_os("THRIFTY_BATCH_POWER").is_some() {
-        1
-    } else {
-        5
-    };
+fn each_line_is_billed_once_at_whatever_call_the_process_the_power_or_the_room_goes() {
+    let dies_at = |call, end| dies_at(call, end, &Server::default());
     let calls = dies_at(u64::MAX, End::Killed);
     assert!(calls > 60, "{calls} calls are enough to die at");
-    for call in (0..calls).step_by(step) {
+    let mut tried = 0;
+    for call in (0..calls).step_by(every(5)) {
+        tried += 1;
         dies_at(call, End::Killed);
         dies_at(call, End::Fault);
         for torn in 0..3 {
-            dies_at(
-                call,
-                End::WithoutPower {
-                    torn: torn * 7 + call,
-                },
-            );
+            let torn = torn * 7 + call;
+            dies_at(call, End::WithoutPower { torn });
         }
+        for calls in [1, 5, u64::MAX] {
+            dies_at(call, End::Full { calls });
+        }
+        dies_at(call, End::KilledAndFull { after: call % 17 });
     }
-    println!("goal batch/power-loss: {calls} calls, each line billed once");
+    println!("goal batch/power-loss: ends at {tried} of {calls} calls, each line billed once");
+}
+
+#[test]
+fn each_line_is_billed_once_also_if_a_batch_is_cancelled_at_the_server() {
+    let dies_at = |call, end| {
+        let server = Server::default();
+        server.0.lock().unwrap().stalls = true;
+        let calls = dies_at(call, end, &server);
+        assert!(server.0.lock().unwrap().cancelled);
+        calls
+    };
+    let calls = dies_at(u64::MAX, End::Killed);
+    for call in (0..calls).step_by(every(11)) {
+        dies_at(call, End::Killed);
+        dies_at(call, End::WithoutPower { torn: call });
+        dies_at(call, End::Full { calls: 20 });
+    }
 }

@@ -98,21 +98,23 @@ impl BatchCollector {
     /// # Examples
     /// ```
     /// use serde_json::json;
-    /// use thrifty::batch::{BatchApi, BatchCollector};
     /// use thrifty::pricing::PriceBook;
-    /// use thrifty::{Endpoint, Usd};
+    /// # use thrifty::simulator::Simulator;
+    /// use thrifty::{Endpoint, LlmClient, Transport};
     ///
-    /// fn ask_first(collector: &BatchCollector) {
-    ///     let body = json!({
-    ///         "model": "gpt-4o-mini",
-    ///         "messages": [{"role": "user", "content": "Name a river."}],
-    ///         "max_completion_tokens": 100,
-    ///     });
-    ///     let thousand = vec![(Endpoint::ChatCompletions, body.to_string()); 1_000];
-    ///     let quote = collector.quote_raw(thousand, &PriceBook::builtin());
-    ///     assert_eq!((quote.lines, quote.batches), (1_000, 1));
-    ///     assert!(quote.batch.with_all_output < quote.standard.with_all_output);
-    /// }
+    /// # let simulator = Simulator::new();
+    /// # let (openai, transport) = (simulator.client(), Transport::service(simulator.service()));
+    /// let llm = LlmClient::builder(openai, transport).build()?;
+    /// let body = json!({
+    ///     "model": "gpt-4o-mini",
+    ///     "messages": [{"role": "user", "content": "Name a river."}],
+    ///     "max_completion_tokens": 100,
+    /// });
+    /// let thousand = vec![(Endpoint::ChatCompletions, body.to_string()); 1_000];
+    /// let quote = llm.collector().quote_raw(thousand, &PriceBook::builtin());
+    /// assert_eq!((quote.lines, quote.batches), (1_000, 1));
+    /// assert!(quote.batch.with_all_output < quote.standard.with_all_output);
+    /// # Ok::<(), thrifty::Error>(())
     /// ```
     pub fn quote_raw<B: Into<Bytes>>(
         &self,
@@ -131,9 +133,10 @@ impl BatchCollector {
         requests: impl IntoIterator<Item = &'r R>,
         prices: &PriceBook,
     ) -> BatchQuote {
+        let policy = &self.shared().policy;
         let bodies = requests
             .into_iter()
-            .map(|request| (R::endpoint(), line::body(request)));
+            .map(|request| (R::endpoint(), line::body(request, policy)));
         self.quote_bodies(bodies, prices)
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
-use super::api::{ApiError, LineAnswer, Outcome};
+use super::api::{ApiError, Effect, LineAnswer, Outcome};
 use super::error::BatchError;
 use super::faults;
 use super::flush::Job;
@@ -16,6 +16,7 @@ use super::shared::{Ending, Shared, Then};
 use super::state::{Flush, Rescue, Row, State, is_most};
 use super::store::{Record, StoreError};
 use crate::clock::bounded;
+use crate::error::ErrorKind;
 use crate::id::RequestId;
 use crate::lane::Lane;
 use crate::wire::{BatchLine, BatchView, LineError, LineOutcome};
@@ -59,6 +60,7 @@ pub(super) async fn collect(
             job,
             batch_id,
             answers: Vec::new(),
+            bytes: 0,
             unsafe_bytes: 0,
             not_run: HashMap::new(),
             failures: HashMap::new(),
@@ -137,6 +139,8 @@ struct Pass<'a> {
     batch_id: &'a Arc<str>,
     /// Read, and not stored yet.
     answers: Vec<(RequestId, LineAnswer)>,
+    /// The size of those.
+    bytes: usize,
     unsafe_bytes: usize,
     not_run: HashMap<RequestId, Unanswered>,
     /// How many lines have which status that is no success.
@@ -149,6 +153,7 @@ impl Pass<'_> {
     async fn read(&mut self, file_id: &str) -> Result<(), Unread> {
         let content = self.job.shared.api.download(file_id).await;
         let mut content = content.map_err(Unread::Api)?;
+        let (lines, strangers) = (self.lines, self.strangers);
         let mut rest: Vec<u8> = Vec::new();
         while let Some(piece) = content.next().await {
             let piece = match piece {
@@ -165,18 +170,25 @@ impl Pass<'_> {
                 self.line(&rest);
                 rest.clear();
                 rest.extend_from_slice(begun);
-                if self.answers.len() >= AT_ONCE {
+                if self.answers.len() >= AT_ONCE || self.bytes >= UNSAFE {
                     self.store().await?;
                 }
             }
         }
         self.line(&rest);
-        self.store().await
+        self.store().await?;
+        if self.lines == lines && self.strangers > strangers {
+            // A page of some proxy, perhaps: it says nothing of any line.
+            let said = "no line of the file is an answer to a request of ours";
+            let strange = ApiError::new(ErrorKind::Protocol, Effect::None, said);
+            return Err(Unread::Api(strange));
+        }
+        Ok(())
     }
 
     async fn store(&mut self) -> Result<(), Unread> {
         let answers = std::mem::take(&mut self.answers);
-        self.unsafe_bytes += answers.iter().map(|(_, answer)| answer.body.len()).sum::<usize>();
+        self.unsafe_bytes += std::mem::take(&mut self.bytes);
         if self.unsafe_bytes > UNSAFE {
             self.unsafe_bytes = 0;
             self.job.shared.sync().await.map_err(Unread::Store)?;
@@ -225,6 +237,7 @@ impl Pass<'_> {
                     let next = Unanswered::NotRun { code: None, last };
                     self.not_run.entry(id).or_insert(next);
                 } else {
+                    self.bytes += answer.body.len();
                     self.answers.push((id, answer));
                 }
             }
@@ -311,11 +324,36 @@ impl Job {
         self.unanswered(open, batch_id).await
     }
 
-    /// Decides what follows for lines of this batch, stores all of it at once, and tells of it.
+    /// Decides what follows for lines of this batch, stores it, and tells of it.
     ///
     /// # Errors
-    /// If the store has no room; then nothing has happened.
+    /// If the store has no room; then nothing has happened to the lines that are left.
     pub(super) async fn unanswered(
+        &self,
+        lines: Vec<(RequestId, Unanswered)>,
+        batch_id: Option<&Arc<str>>,
+    ) -> Result<(), StoreError> {
+        let mut lines = lines.into_iter().peekable();
+        while lines.peek().is_some() {
+            // The bodies of the requests may be read for the books: so many of them that memory holds them.
+            let (mut part, mut bytes) = (Vec::new(), 0);
+            {
+                let state = self.shared.lock();
+                while part.len() < AT_ONCE
+                    && bytes < UNSAFE
+                    && let Some((id, next)) = lines.next()
+                {
+                    let row = state.find(id).and_then(|row| state.get(row));
+                    bytes += row.map_or(0, |request| request.line.len as usize);
+                    part.push((id, next));
+                }
+            }
+            self.unanswered_at_once(part, batch_id).await?;
+        }
+        Ok(())
+    }
+
+    async fn unanswered_at_once(
         &self,
         lines: Vec<(RequestId, Unanswered)>,
         batch_id: Option<&Arc<str>>,
@@ -360,15 +398,13 @@ impl Job {
                     }
                     Decided::Requeued { .. } | Decided::Released => continue,
                 };
-                ended.extend(Shared::end(&mut state, row, ending));
+                ended.extend(self.shared.end(&mut state, row, ending));
             }
             for record in &records {
                 state.apply(record);
             }
         }
-        for ended in ended {
-            self.shared.tell_and_resolve(ended);
-        }
+        drop(ended);
         self.shared.publish(&self.shared.lock());
         Ok(())
     }

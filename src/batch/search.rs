@@ -12,6 +12,8 @@ use crate::wire::BatchView;
 
 /// The name of the metadata pair that says which flush a batch is of.
 pub(super) const FLUSH: &str = "thrifty_flush";
+/// How many times longer than before the second look it waits for the last one.
+const LAST_LOOK: u32 = 4;
 /// How far a server's clock may be behind ours, or a listing out of order.
 const SKEW: Duration = Duration::from_secs(3_600);
 
@@ -34,7 +36,11 @@ pub(super) async fn find_or_fence(
             return Ok(Some(found));
         }
         match fence(job, file_id).await {
-            Ok(()) => return find(job, file_id, at).await,
+            Ok(()) => {
+                // A server that had read the file by then runs it: a late list costs less than a second batch.
+                sleep(job.shared.policy.settle.saturating_mul(LAST_LOOK)).await;
+                return find(job, file_id, at).await;
+            }
             // A file that must not be deleted is in use: the batch is there, and will be listed.
             Err(error) if Instant::now() < end => {
                 tracing::warn!(flush = %job.id, %error, "the input file of a lost batch cannot be deleted");
@@ -74,7 +80,8 @@ async fn find(job: &Job, file_id: &str, at: Timestamp) -> Result<Option<Arc<str>
             }
         };
         let next = page.data.last().map(|batch| batch.id.clone());
-        let end = !page.has_more || next.is_none() || next == after || is_older(&page.data, at);
+        let times = page.data.iter().map(|batch| batch.created_at);
+        let end = !page.has_more || next.is_none() || next == after || is_older(times, at);
         found.extend(page.data.into_iter().filter(|batch| is_ours(job, batch, file_id)));
         if end {
             break;
@@ -91,11 +98,10 @@ async fn find(job: &Job, file_id: &str, at: Timestamp) -> Result<Option<Arc<str>
     Ok(kept.map(|batch| batch.id.into()))
 }
 
-/// Whether a page that lists the newest first has come to batches from before the attempt.
-fn is_older(page: &[BatchView], at: Timestamp) -> bool {
-    let seconds = |batch: Option<&BatchView>| batch.and_then(|batch| batch.created_at);
+/// Whether a page that lists the newest first has come to what was made before that moment.
+pub(super) fn is_older(mut page: impl DoubleEndedIterator<Item = Option<i64>>, at: Timestamp) -> bool {
     let limit = at.as_unix_seconds() - i64::try_from(SKEW.as_secs()).unwrap_or(0);
-    match (seconds(page.first()), seconds(page.last())) {
+    match (page.next().flatten(), page.next_back().flatten()) {
         (Some(first), Some(last)) => first > last && last < limit,
         _ => false,
     }

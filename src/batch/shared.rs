@@ -60,19 +60,20 @@ pub(super) enum Then {
     /// Another outcome may come from the batch that it is in.
     Stay,
     Release,
-    /// As `Stay`; it came by the faster lane.
-    EndSend,
 }
 
-/// What is told and handed out once the lock is free.
+/// An outcome that is stored. It is told and handed out when this is dropped, whatever else ends then; the lock must be
+/// free.
+#[must_use]
 pub(super) struct Ended<'a> {
+    shared: &'a Shared,
     ending: Ending<'a>,
     item: BatchItem,
     slot: Option<Arc<Slot>>,
     attempts: u32,
     superseded: bool,
     parked: Option<(Outcome, Bytes)>,
-    pub(super) place: Place,
+    place: Place,
 }
 
 impl Shared {
@@ -158,11 +159,12 @@ impl Shared {
         if let Err(error) = self.write(state, &mut records) {
             tracing::error!(%error, "the batch store failed; what happened is stored later");
             state.unwritten.extend(records.iter().cloned());
+            // Whoever is at work tries that again.
+            self.wake.notify_one();
         }
         for record in &records {
             state.apply(record);
         }
-        self.publish(state);
     }
 
     /// Writes the journal anew. Nothing is enqueued meanwhile.
@@ -172,23 +174,27 @@ impl Shared {
         self.store.replace(&mut state.snapshot())
     }
 
-    /// Makes one file of what is due; `max_age` zero means everything.
-    pub(super) fn seal(&self, state: &mut State, max_age: Duration) -> Result<bool, StoreError> {
-        let Some(rows) = state.due_lines(&self.policy, max_age, Instant::now()) else {
-            return Ok(false);
+    /// Makes one file of what is due, and returns its lines; `max_age` zero means everything.
+    pub(super) fn seal(
+        &self,
+        state: &mut State,
+        max_age: Duration,
+    ) -> Result<Option<Vec<RequestId>>, StoreError> {
+        let Some((rows, lines)) = state.due_lines(&self.policy, max_age, Instant::now()) else {
+            return Ok(None);
         };
         let flush = FlushId::new(RequestId::new(self.clock.now()).to_string());
-        let ids = rows.iter().filter_map(|row| state.get(*row).map(Request::id));
-        let mut lines = Vec::with_capacity(rows.len());
-        lines.extend(ids);
-        let sealed = Record::Sealed {
+        let mut sealed = [Record::Sealed {
             flush: flush.clone(),
             lines,
-        };
-        self.write(state, &mut [sealed])?;
+        }];
+        self.write(state, &mut sealed)?;
         state.sealed(&flush, rows);
         self.publish(state);
-        Ok(true)
+        let [Record::Sealed { lines, .. }] = sealed else {
+            return Ok(Some(Vec::new()));
+        };
+        Ok(Some(lines))
     }
 
     /// Closes a flush, once all that its batch said is durable: then the server need not be asked again.
@@ -212,24 +218,23 @@ impl Shared {
         ending: Ending<'_>,
         wanted: impl FnOnce(&Request) -> bool,
     ) -> Option<Place> {
-        let ended = self.end_if(id, ending, wanted)?;
-        let place = ended.place;
-        self.tell_and_resolve(ended);
-        Some(place)
+        Some(self.end_if(id, ending, wanted)?.place)
     }
 
-    /// Notes an outcome if the request is as it should be; what is returned is to be told.
+    /// Notes an outcome if the request is as it should be; what is returned tells it.
     pub(super) fn end_if<'a>(
-        &self,
+        &'a self,
         id: RequestId,
         ending: Ending<'a>,
         wanted: impl FnOnce(&Request) -> bool,
     ) -> Option<Ended<'a>> {
+        // Declared before the lock, so that it outlives it whatever happens.
+        let ended;
         let mut state = self.lock();
         let row = state.find(id)?;
         state.get(row).filter(|request| wanted(request))?;
         let records = Self::records(&state, row, &ending);
-        let ended = Self::end(&mut state, row, ending)?;
+        ended = self.end(&mut state, row, ending)?;
         self.note(&mut state, records);
         Some(ended)
     }
@@ -250,10 +255,8 @@ impl Shared {
             };
             records.push(Record::Settled { id, verdict });
         }
-        match ending.then {
-            Then::Release => records.push(Record::Released { id }),
-            Then::EndSend => records.push(Record::SendOver { id }),
-            Then::Stay => {}
+        if ending.then == Then::Release {
+            records.push(Record::Released { id });
         }
         if matches!(state.rescue(row), Rescue::Failed(..)) {
             records.push(Record::SendOver { id });
@@ -270,7 +273,7 @@ impl Shared {
     }
 
     /// Gathers what is to be told of an outcome, before its records take effect.
-    pub(super) fn end<'a>(state: &mut State, row: Row, ending: Ending<'a>) -> Option<Ended<'a>> {
+    pub(super) fn end<'a>(&'a self, state: &mut State, row: Row, ending: Ending<'a>) -> Option<Ended<'a>> {
         let item = state.item(row, ending.body.clone())?;
         // What the faster lane has lost may be billed, though the batch has answered now.
         let parked = match state.rescue(row) {
@@ -281,18 +284,21 @@ impl Shared {
             _ => None,
         };
         let request = state.get(row)?;
+        let (attempts, superseded, place) = (request.attempts(), request.is_settled(), request.place());
+        state.telling += usize::from(!superseded);
         Some(Ended {
+            shared: self,
             ending,
             item,
             slot: state.slot_if_any(row),
-            attempts: request.attempts(),
-            superseded: request.is_settled(),
+            attempts,
+            superseded,
             parked,
-            place: request.place(),
+            place,
         })
     }
 
-    pub(super) fn tell_and_resolve(&self, ended: Ended<'_>) {
+    fn tell_and_resolve(&self, ended: &mut Ended<'_>) {
         let Ended {
             ending,
             item,
@@ -302,13 +308,14 @@ impl Shared {
             parked,
             ..
         } = ended;
-        let (outcome, batch_id) = (ending.outcome, ending.batch_id);
+        let (attempts, superseded, batch_id) = (*attempts, *superseded, ending.batch_id);
+        let outcome = std::mem::replace(&mut ending.outcome, Err(BatchError::Cancelled));
         let orphaned = !slot.as_ref().is_some_and(|slot| slot.is_awaited());
         if superseded || (orphaned && !matches!(outcome, Err(BatchError::Cancelled))) {
             tracing::debug!(request_id = %item.id, batch_id, superseded, orphaned, "an outcome that nobody waits for");
         }
         let settled = Settled {
-            item: &item,
+            item,
             outcome: &outcome,
             batch_id,
             attempts,
@@ -316,7 +323,7 @@ impl Shared {
             superseded,
         };
         self.tell(&settled);
-        if let Some((parked, body)) = parked {
+        if let Some((parked, body)) = parked.take() {
             let item = BatchItem { body, ..item.clone() };
             self.tell(&Settled {
                 item: &item,
@@ -332,6 +339,7 @@ impl Shared {
         // Nobody learns that nothing is pending before it is booked.
         let mut state = self.lock();
         if !superseded {
+            state.telling = state.telling.saturating_sub(1);
             state.deliver(item.id);
         }
         self.publish(&state);
@@ -417,7 +425,7 @@ impl Shared {
         {
             let mut state = self.lock();
             let Some(row) = state.find(id) else { return };
-            if state.has_key(row) {
+            if state.has_key(row) || state.is_awaited(row) {
                 return;
             }
             state.set_unwanted(row);
@@ -429,6 +437,12 @@ impl Shared {
         {
             self.acknowledge(id);
         }
+    }
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.shared.tell_and_resolve(self);
     }
 }
 

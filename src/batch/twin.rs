@@ -1,5 +1,6 @@
 //! A second batch of the same file, found after a lost answer: it is cancelled, and what it ran all the same is booked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
-use super::api::{ApiError, BatchItem, LineAnswer, Settled};
-use super::flush::Job;
+use super::api::{ApiError, BatchItem, Effect, LineAnswer, Settled};
+use super::flush::{Backoff, Job};
 use super::line;
+use crate::error::ErrorKind;
 use crate::id::RequestId;
 use crate::lane::Lane;
 use crate::wire::{BatchLine, BatchView, LineOutcome};
@@ -20,15 +22,31 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 /// How long to wait between two looks at it.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// What was read of a second batch's results.
+#[derive(Debug, Default)]
+struct Told {
+    /// The requests whose answers the books know.
+    ids: HashSet<RequestId>,
+    lines: usize,
+    /// What is no line of a result.
+    strangers: usize,
+}
+
 impl Job {
     /// Cancels a batch that should not be there, waits for its end, and tells the observer of the lines that it ran.
     pub(super) async fn end_twin(&self, batch_id: &str) {
         tracing::error!(flush = %self.id, batch_id, "a flush has two batches; one is cancelled");
-        if let Err(error) = self.shared.api.cancel(batch_id).await {
-            tracing::error!(batch_id, %error, "the second batch could not be cancelled");
-        }
         let end = Instant::now() + PATIENCE;
+        let mut is_cancelled = false;
         let batch = loop {
+            if !is_cancelled {
+                match self.shared.api.cancel(batch_id).await {
+                    Ok(_) => is_cancelled = true,
+                    Err(error) => {
+                        tracing::error!(batch_id, %error, "the second batch could not be cancelled yet");
+                    }
+                }
+            }
             match self.shared.api.retrieve(batch_id).await {
                 Ok(batch) if is_over(&batch) => break batch,
                 Ok(_) => {}
@@ -46,13 +64,20 @@ impl Job {
         let Some(file_id) = batch.output_file_id else {
             return;
         };
-        let batch_id = batch.id.into();
-        if let Err(error) = self.book_lines(&batch_id, &file_id).await {
-            tracing::error!(%batch_id, %error, "what the second batch ran cannot be read; it is not booked");
+        let (batch_id, mut told) = (batch.id.into(), Told::default());
+        let mut backoff = Backoff::new(&self.shared);
+        while let Err(error) = self.book_lines(&batch_id, &file_id, &mut told).await {
+            if !backoff.again("download", &error).await {
+                tracing::error!(%batch_id, %error, "what the second batch ran cannot be read; it is not booked");
+                return;
+            }
         }
     }
 
-    async fn book_lines(&self, batch_id: &Arc<str>, file_id: &str) -> Result<(), ApiError> {
+    /// Tells of the lines that were not told before.
+    async fn book_lines(&self, batch_id: &Arc<str>, file_id: &str, told: &mut Told) -> Result<(), ApiError> {
+        // An earlier reading may have been of some proxy's page.
+        (told.lines, told.strangers) = (0, 0);
         let mut content = self.shared.api.download(file_id).await?;
         let mut rest: Vec<u8> = Vec::new();
         while let Some(piece) = content.next().await {
@@ -60,19 +85,31 @@ impl Job {
             let mut lines = piece.split(|byte| *byte == b'\n');
             rest.extend_from_slice(lines.next().unwrap_or_default());
             for begun in lines {
-                self.book_line(batch_id, &rest).await;
+                self.book_line(batch_id, &rest, told).await;
                 rest.clear();
                 rest.extend_from_slice(begun);
             }
         }
-        self.book_line(batch_id, &rest).await;
+        self.book_line(batch_id, &rest, told).await;
+        if told.lines == 0 && told.strangers > 0 {
+            // A page of some proxy, perhaps.
+            let said = "no line of the file is an answer";
+            return Err(ApiError::new(ErrorKind::Protocol, Effect::None, said));
+        }
         Ok(())
     }
 
-    async fn book_line(&self, batch_id: &Arc<str>, bytes: &[u8]) {
-        let Some((id, answer)) = answer_in(batch_id, bytes) else {
+    async fn book_line(&self, batch_id: &Arc<str>, bytes: &[u8], told: &mut Told) {
+        if bytes.trim_ascii().is_empty() {
+            return;
+        }
+        let Some(line) = std::str::from_utf8(bytes).ok().and_then(BatchLine::read) else {
+            told.strangers += 1;
             return;
         };
+        told.lines += 1;
+        let answer = answer_in(batch_id, line).filter(|(id, _)| told.ids.insert(*id));
+        let Some((id, answer)) = answer else { return };
         let body = self.shared.body(id).await.unwrap_or_default();
         if let Some((item, attempts)) = self.item(id, body) {
             self.shared.tell(&Settled {
@@ -101,8 +138,7 @@ fn is_over(batch: &BatchView) -> bool {
 }
 
 /// Returns the answer that a line holds, if it is one that was billed.
-fn answer_in(batch_id: &Arc<str>, bytes: &[u8]) -> Option<(RequestId, LineAnswer)> {
-    let line = BatchLine::read(std::str::from_utf8(bytes).ok()?)?;
+fn answer_in(batch_id: &Arc<str>, line: BatchLine<'_>) -> Option<(RequestId, LineAnswer)> {
     let LineOutcome::Answered {
         status,
         request_id,

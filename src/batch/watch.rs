@@ -22,6 +22,8 @@ impl Job {
         let watch = self.shared.lookout.watch(batch_id.clone());
         let mut pace = Pace::new(policy, self.expected());
         let mut began = self.submitted_at();
+        // Of a batch that an earlier process made, other credentials would show nothing.
+        let mut is_known = began.is_some();
         let (mut missing, mut last_read) = (0, Instant::now());
         let mut still = Stillness::default();
         loop {
@@ -33,7 +35,8 @@ impl Job {
                     tracing::warn!(%batch_id, %error, "the batch cannot be read now");
                     missing = if error.status == Some(404) { missing + 1 } else { 0 };
                     // It may be done and paid: a refused key or a strange page is no word on that.
-                    if missing < policy.max_tries && last_read.elapsed() < policy.patience {
+                    let is_gone = is_known && missing >= policy.max_tries;
+                    if !is_gone && last_read.elapsed() < policy.patience {
                         continue;
                     }
                     tracing::error!(%batch_id, %error, "the batch cannot be read any more");
@@ -41,7 +44,7 @@ impl Job {
                     return self.fail(&BatchError::Unreported { batch_id }).await;
                 }
             };
-            (missing, last_read) = (0, Instant::now());
+            (is_known, missing, last_read) = (true, 0, Instant::now());
             let began = *began.get_or_insert_with(|| self.began(&batch));
             match batch.status.to_ascii_lowercase().as_str() {
                 "failed" => return self.failed(&batch_id, file_id, &batch).await,

@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::account::{Account, Moment};
 use super::history::Spend;
-use super::kept::{Blocked, Charge, Kept, Part, Request, known};
+use super::kept::{Blocked, Charge, Kept, Part, Request};
 use super::limit::{Budget, Each};
 use super::status::{Alert, BudgetStatus};
 use super::window::Span;
@@ -222,7 +222,7 @@ impl Books {
             let account = kept.account_of(whom, charge.model, now, accounts);
             if let Some(account) = account.and_then(|account| accounts.get_mut(account)) {
                 account.catch_up(&kept.budget, now);
-                account.unpriced += u64::from(known(charge.cost).is_none());
+                account.unpriced += u64::from(charge.cost.at_most().is_none());
                 let amount = kept.budget.charged(charge, kept.budget.unpriced_amount());
                 account.spend(&kept.budget, amount.into(), now, &mut effects.alerts);
                 effects.wake_first(account);
@@ -407,7 +407,7 @@ impl Books {
 impl Open {
     /// Notes what the call has cost, to learn from.
     fn note(&mut self, charge: &Charge<'_>) {
-        if let Some(cost) = known(charge.cost) {
+        if let Some(cost) = charge.cost.at_most() {
             self.charged = self.charged.saturating_add(cost.as_pico());
         }
     }

@@ -7,7 +7,8 @@ use crate::money::Usd;
 
 /// The most that a call can cost, for each model that may be asked for it.
 ///
-/// One of the models answers: a budget for all of them holds the dearest, a budget for one model its own.
+/// One of the models answers: a budget for all of them holds the dearest, a budget for one model its own. Models that
+/// are asked one after the other are billed beside each other: [`and`](Self::and).
 ///
 /// # Examples
 /// ```
@@ -34,6 +35,8 @@ pub(super) struct Candidate {
     pub(super) at_most: Option<Usd>,
     /// The most input and output tokens, if there is such a limit.
     pub(super) tokens: Option<(u64, u64)>,
+    /// Whether it is billed beside the first one, not instead of it.
+    pub(super) is_beside: bool,
 }
 
 impl Candidate {
@@ -42,6 +45,7 @@ impl Candidate {
             model,
             at_most,
             tokens: None,
+            is_beside: false,
         }
     }
 }
@@ -73,6 +77,25 @@ impl Estimate {
         self
     }
 
+    /// Adds a model that may be asked after the first one, and is billed beside it.
+    ///
+    /// # Examples
+    /// ```
+    /// use thrifty::budget::Estimate;
+    ///
+    /// let both = Estimate::of("gpt-4o-mini", Some("0.01".parse()?)).and("gpt-4o", Some("0.16".parse()?));
+    /// assert_eq!(both.at_most(), Some("0.17".parse()?));
+    /// # Ok::<(), thrifty::ParseUsdError>(())
+    /// ```
+    #[must_use]
+    pub fn and(mut self, model: impl Into<ModelId>, at_most: Option<Usd>) -> Self {
+        self.others.push(Candidate {
+            is_beside: true,
+            ..Candidate::new(Some(model.into()), at_most)
+        });
+        self
+    }
+
     /// Sets the most tokens of the model that was named last, for budgets that have a rate of their own.
     #[must_use]
     pub fn with_tokens(mut self, input: u64, output: u64) -> Self {
@@ -96,9 +119,22 @@ impl Estimate {
         self
     }
 
+    /// Returns the candidates that are billed beside each other.
+    pub(super) fn beside(&self) -> impl Iterator<Item = &Candidate> {
+        std::iter::once(&self.first).chain(self.others.iter().filter(|other| other.is_beside))
+    }
+
+    /// Returns those of which one is billed instead of all the others.
+    pub(super) fn instead(&self) -> impl Iterator<Item = &Candidate> {
+        self.others.iter().filter(|other| !other.is_beside)
+    }
+
     /// Returns the most that it can cost whichever model answers; `None` if that is not known of one.
     pub fn at_most(&self) -> Option<Usd> {
-        let mut others = self.others.iter();
-        others.try_fold(self.first.at_most?, |most, next| Some(most.max(next.at_most?)))
+        let all = self
+            .beside()
+            .try_fold(Usd::ZERO, |sum, next| sum.checked_add(next.at_most?))?;
+        self.instead()
+            .try_fold(all, |most, next| Some(most.max(next.at_most?)))
     }
 }

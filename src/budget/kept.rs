@@ -158,9 +158,8 @@ impl Kept {
         }
         self.turn_to(now.get(), accounts, woken);
         let (estimate, first) = (request.estimate, parts.len());
-        self.add_part(request, &estimate.first, first, now, accounts, parts)?;
-        for other in &estimate.others {
-            self.add_part(request, other, first, now, accounts, parts)?;
+        for candidate in estimate.beside().chain(estimate.instead()) {
+            self.add_part(request, candidate, first, now, accounts, parts)?;
         }
         Ok(())
     }
@@ -208,6 +207,11 @@ impl Kept {
         };
         let mut of_budget = parts.iter_mut().skip(first);
         match of_budget.find(|part| part.account == account) {
+            // Those beside the first one come before those instead of it.
+            Some(part) if candidate.is_beside => {
+                let both = part.share.saturating_add(share);
+                (part.share, part.left) = (both, both);
+            }
             Some(part) if part.share >= share => {}
             Some(part) => (part.share, part.left) = (share, share),
             None => parts.push(Part {
@@ -321,7 +325,7 @@ impl Part {
         }
         account.catch_up(&kept.budget, now);
         let amount = kept.budget.charged(charge, self.share);
-        account.unpriced += u64::from(known(charge.cost).is_none());
+        account.unpriced += u64::from(charge.cost.at_most().is_none());
         let of_hold = amount.min(self.left);
         self.left -= of_hold;
         let (new, of_hold) = (i128::from(amount), i128::from(of_hold));
@@ -410,7 +414,7 @@ impl Page {
 impl Budget {
     /// Returns what to count for a call in all; one of unknown cost counts with what was to be held for it.
     pub(super) fn charged(&self, charge: &Charge<'_>, share: i64) -> i64 {
-        match (known(charge.cost), self.unpriced, charge.usage) {
+        match (charge.cost.at_most(), self.unpriced, charge.usage) {
             (Some(cost), ..) => cost.as_pico(),
             (None, Unpriced::At(rates), Some(usage)) => rates
                 .at_most(&Usage::new(usage.input_tokens, usage.output_tokens))
@@ -434,14 +438,5 @@ impl Budget {
             }
         };
         spend.at_most.as_pico().saturating_add(unpriced)
-    }
-}
-
-/// Returns the most that a call can have cost; `None` if that is not known.
-pub(super) const fn known(cost: &Cost) -> Option<Usd> {
-    match *cost {
-        Cost::Priced(cost) => Some(cost),
-        Cost::Partial { at_most, .. } => at_most,
-        Cost::Unpriced(_) => None,
     }
 }

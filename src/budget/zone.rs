@@ -47,7 +47,7 @@ impl TimeZone {
         })
     }
 
-    pub(super) const fn get(&self) -> &tz::TimeZone {
+    pub(crate) const fn get(&self) -> &tz::TimeZone {
         &self.0
     }
 }

@@ -7,27 +7,32 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::asked::Asked;
 use super::bound::{Bound, Lost};
 use super::call::{Call, Operation};
+use super::cascade::{self, Kept};
 use super::core::Core;
 use super::course::refuses;
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
-use super::lines::{Held, WalkIn, context, read};
+use super::lines::{Held, Undecided, WalkIn, context, read};
 use super::metering::{Reading, book};
+use super::pipeline::{hand_on, hand_on_failure};
 use super::plan::{Plan, lane_asked};
+use super::row::Row;
 use crate::batch::{
     ApiError, BatchError, BatchItem, BatchObserver, FasterLane, LineAnswer, Outcome, Settled,
 };
+use crate::clock::bounded;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
 use crate::ledger::{Baseline, Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
-use crate::openai::{ServerBatches, may_hide_success};
+use crate::openai::{Reply, ServerBatches, may_hide_success};
 use crate::pricing::{Cost, PartialReason};
 use crate::router::Facts;
 use crate::wire::RequestView;
@@ -56,6 +61,9 @@ pub(super) fn may_ride(shared: &Shared, call: &Call, plan: &mut Plan) -> Result<
         }
         // A batch is made of bodies.
         if shared.api.makes_alike(&operation.endpoint, request) {
+            if operation.scope.key.is_some() {
+                plan.go_straight("its answer has a key, under which others may ask for it");
+            }
             return Ok(true);
         }
         "it has headers or a URL of its own"
@@ -77,14 +85,56 @@ fn at_once(plan: &mut Plan, why: &str) {
     plan.degradations.push(Degradation::NotBatched);
 }
 
-/// Lets a call ride a batch. `None` means that it goes at once after all; the plan then says why.
+/// Lets a call ride a batch, and each of its steps another one while there is time. `None` means that it goes at once after
+/// all; the plan then says why.
 pub(super) async fn ride(
     shared: &Shared,
-    call: &Call,
+    call: &mut Call,
     plan: &mut Plan,
+    kept: &mut Option<Kept>,
 ) -> Option<Result<reqwest::Response, OpenAIError>> {
+    loop {
+        let (outcome, undecided) = match ride_once(shared, call, plan).await? {
+            Ok(ridden) => ridden,
+            Err(error) => return Some(hand_on_failure(kept.take(), plan, Err(error.into()))),
+        };
+        if kept.is_none() && plan.is_routed() && is_refused(&outcome) {
+            plan.return_from_batch();
+            return None;
+        }
+        let answer = match outcome {
+            Ok(answer) => whole(answer),
+            Err(error) => return Some(hand_on_failure(kept.take(), plan, Err(Error::from(error).into()))),
+        };
+        if !answer.status().is_success() {
+            return Some(hand_on_failure(kept.take(), plan, Ok(Reply::Whole(answer))));
+        }
+        let Some(row) = undecided.and_then(|undecided| undecided.take()) else {
+            return Some(Ok(answer.into()));
+        };
+        // They are in the line's row.
+        plan.degradations.clear();
+        let end = call.operation.started + bounded(call.operation.scope.within.unwrap_or_default());
+        if let Some((row, answer)) = cascade::decide(call, plan, end, kept, row, answer).await {
+            return Some(hand_on(row, plan, Ok(Reply::Whole(answer))));
+        }
+        let model = plan.model.as_ref()?;
+        let left = end.saturating_duration_since(Instant::now());
+        if left < shared.collector.min_window(&call.operation.endpoint, model) {
+            at_once(plan, "the time that is left is too short");
+            return None;
+        }
+    }
+}
+
+/// A line's outcome; with its row, if its answer is to be judged.
+type Ridden = (Outcome, Option<Arc<Undecided>>);
+
+/// Lets a call ride one batch.
+async fn ride_once(shared: &Shared, call: &Call, plan: &mut Plan) -> Option<Result<Ridden, Error>> {
     let (operation, collector) = (&call.operation, &shared.collector);
     let (body, within) = call.body().zip(operation.scope.within)?;
+    let undecided = (!plan.steps.is_empty()).then(Arc::<Undecided>::default);
     let body = plan
         .body_for(body, plan.model.as_ref())
         .map_or_else(|| Bytes::copy_from_slice(body), Bytes::from);
@@ -93,6 +143,8 @@ pub(super) async fn ride(
         requested: plan.requested.clone(),
         baseline: plan.baseline.clone(),
         reason: plan.reason.clone(),
+        role: plan.role,
+        undecided: undecided.clone(),
         degradations: plan.degradations.clone(),
         bound: plan.bound.clone(),
         asked: plan.asked,
@@ -101,24 +153,15 @@ pub(super) async fn ride(
         .enqueue_raw(operation.endpoint.clone(), body)
         .attributed_to(operation.scope.attribution.clone())
         .deadline(operation.at.saturating_add(within))
-        .context(Arc::new(passenger));
+        .context(Arc::new(passenger))
+        .withdraw_on_drop();
     if let Some(key) = &operation.scope.key {
         enqueue = enqueue.key(Arc::clone(key));
     }
     match enqueue.await {
-        Ok(handle) => {
-            let outcome = handle.withdraw_on_drop().await;
-            if plan.is_routed() && is_refused(&outcome) {
-                plan.return_from_batch();
-                return None;
-            }
-            Some(match outcome {
-                Ok(answer) => Ok(into_response(answer)),
-                Err(error) => Err(Error::from(error).into()),
-            })
-        }
+        Ok(handle) => Some(Ok((handle.await, undecided))),
         Err(error @ (BatchError::Conflict { .. } | BatchError::NotAdmitted(_))) => {
-            Some(Err(Error::from(error).into()))
+            Some(Err(Error::from(error)))
         }
         Err(error) => {
             // The first says that it was not taken; its source says why.
@@ -138,9 +181,9 @@ fn is_refused(outcome: &Outcome) -> bool {
     }
 }
 
-/// Turns a line's answer into what async-openai reads.
-fn into_response(answer: LineAnswer) -> reqwest::Response {
-    let mut response = http::Response::new(reqwest::Body::from(answer.body));
+/// Turns a line's answer into what a call's would be.
+fn whole(answer: LineAnswer) -> http::Response<Bytes> {
+    let mut response = http::Response::new(answer.body);
     // A line without a real status did not run; the collector hands on none such.
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
     response
@@ -149,7 +192,7 @@ fn into_response(answer: LineAnswer) -> reqwest::Response {
     if let Some(id) = answer.request_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert("x-request-id", id);
     }
-    response.into()
+    response
 }
 
 /// What the client remembers of a batched call until its line is booked.
@@ -159,6 +202,9 @@ pub(super) struct Passenger {
     requested: Option<ModelId>,
     baseline: Option<ModelId>,
     reason: Option<Arc<str>>,
+    role: Role,
+    /// Where its row is to wait until its answer is judged.
+    undecided: Option<Arc<Undecided>>,
     degradations: Vec<Degradation>,
     pub(super) bound: Bound,
     asked: Asked,
@@ -192,7 +238,7 @@ impl Bookkeeper {
             Err(_) => Lane::Batch,
         };
         entry.role = if entry.lane == Lane::Batch {
-            Role::Primary
+            passenger.map_or(Role::Primary, |passenger| passenger.role)
         } else {
             Role::Hedge
         };
@@ -324,6 +370,18 @@ impl BatchObserver for Bookkeeper {
             }
         };
         Lost::NONE.and(lost, at_most).book(&mut entry);
+        if let Some(Passenger {
+            operation,
+            undecided: Some(undecided),
+            bound,
+            ..
+        }) = passenger
+            && entry.status == Status::Succeeded
+            && !settled.superseded
+            && !settled.orphaned
+        {
+            return undecided.put(Row::of_line(operation, bound, entry));
+        }
         let entry = Arc::new(entry);
         self.core.record(&entry);
         match Held::of(item) {

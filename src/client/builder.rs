@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::config::Config;
+use tokio::sync::Semaphore;
 
 use super::LlmClient;
 use super::batching::{Bookkeeper, OneByOne};
@@ -15,17 +16,22 @@ use super::facts::{CurrentFacts, at_host};
 use super::lines::BudgetGate;
 use super::past_spend::PastSpend;
 use super::scope::Scope;
+use super::shadow::Shadows;
 use crate::batch::{BatchCollector, BatchPolicy, BatchStore, InMemoryStore};
-use crate::budget::{Alert, Budget, Budgets, BudgetsBuilder};
+use crate::budget::{Alert, Budget, Budgets, BudgetsBuilder, Window};
 use crate::capability::CapabilityBook;
 use crate::clock::{Clock, SystemClock};
 use crate::lane::Lane;
 use crate::ledger::{CostLedger, InMemoryLedger};
 use crate::model::ModelId;
+use crate::money::Usd;
 use crate::openai::{RetryPolicy, Sender, ServerBatches, Transport};
 use crate::pricing::PriceBook;
 use crate::router::{Facts, Router};
+use crate::telemetry::Metrics;
 use crate::tokens::TokenCounter;
+
+const ONE_DOLLAR: Usd = Usd::from_pico(1_000_000_000_000);
 
 /// Puts an [`LlmClient`] together.
 ///
@@ -40,6 +46,7 @@ use crate::tokens::TokenCounter;
 /// - batched requests are kept in memory until they are answered: they die with the process, unless they are in a
 ///   [`FileStore`](crate::batch::FileStore)
 /// - 1 s for a router to choose
+/// - 4 shadows at once, which may cost 1 dollar a day in UTC
 /// - streamed chats are asked for their usage, and the extra chunk is hidden from callers who did not ask for it
 #[derive(Debug)]
 #[must_use]
@@ -57,6 +64,8 @@ pub struct LlmClientBuilder<C: Config> {
     project_lane: Lane,
     flex_window: Duration,
     budgets: BudgetsBuilder,
+    shadow_budget: Budget,
+    max_shadows: usize,
     batch_policy: BatchPolicy,
     batch_store: Arc<dyn BatchStore>,
 }
@@ -77,6 +86,8 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             project_lane: Lane::Standard,
             flex_window: Duration::from_secs(900),
             budgets: Budgets::builder(),
+            shadow_budget: Budget::new("shadows", ONE_DOLLAR).per(Window::day()),
+            max_shadows: 4,
             batch_policy: BatchPolicy::default(),
             batch_store: Arc::new(InMemoryStore::default()),
         }
@@ -112,6 +123,19 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
     /// Calls this once for each part of a budget that is spent, see [`BudgetsBuilder::on_alert`].
     pub fn with_budget_alert(mut self, call: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
         self.budgets = self.budgets.on_alert(call);
+        self
+    }
+
+    /// Keeps [shadows](crate::router::ShadowRouter) within this budget, beside all others. One for which it has no room, or
+    /// of which it is not known what it can cost, is not asked.
+    pub fn with_shadow_budget(mut self, budget: Budget) -> Self {
+        self.shadow_budget = budget;
+        self
+    }
+
+    /// Sets how many [shadows](crate::router::ShadowRouter) run at once; others are not asked.
+    pub fn with_max_shadows(mut self, shadows: usize) -> Self {
+        self.max_shadows = shadows;
         self
     }
 
@@ -211,6 +235,12 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             .with_clock(Arc::clone(&self.clock))
             .build()
             .map_err(|error| Error::new(Repr::InvalidBudget(error)))?;
+        let shadow_budgets = Budgets::builder()
+            .with_budget(self.shadow_budget)
+            .with_history(PastSpend::of_shadows(Arc::clone(&ledger)))
+            .with_clock(Arc::clone(&self.clock))
+            .build()
+            .map_err(|error| Error::new(Repr::InvalidBudget(error)))?;
         let core = Arc::new(Core {
             sender: sender.clone(),
             router: self.router,
@@ -222,9 +252,14 @@ impl<C: Config + Clone + 'static> LlmClientBuilder<C> {
             asks_for_usage: self.asks_for_usage,
             deployments: self.deployments,
             budgets,
+            shadows: Shadows {
+                slots: Arc::new(Semaphore::new(self.max_shadows.min(Semaphore::MAX_PERMITS))),
+                budgets: shadow_budgets,
+            },
             project_lane: self.project_lane,
             flex_window: self.flex_window,
             books: Books::default(),
+            metrics: Metrics::default(),
             open: OpenCalls::default(),
         });
         let api = ServerBatches::new(self.client.config().clone(), sender);

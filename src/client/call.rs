@@ -1,5 +1,6 @@
 //! One call of the caller's: its request as async-openai built it, and how to send it changed.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_openai::error::OpenAIError;
@@ -17,6 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::id::OpId;
 use crate::ledger::LedgerEntry;
 use crate::model::ModelId;
+use crate::money::Usd;
 use crate::router::Facts;
 
 /// What stays the same from a call's beginning until its last entry is recorded.
@@ -33,6 +35,28 @@ pub(super) struct Operation {
     pub(super) receipt: Option<OpenReceipt>,
     /// What is held for it, once a budget let it through.
     pub(super) hold: OnceLock<Hold>,
+    spent: Spent,
+}
+
+/// What an operation has cost so far at most.
+#[derive(Debug, Default)]
+struct Spent(AtomicI64);
+
+impl Spent {
+    /// No operation costs as much: stands for what is not known.
+    const UNKNOWN: i64 = i64::MAX;
+
+    fn add(&self, cost: Option<Usd>) {
+        let more = cost.map_or(Self::UNKNOWN, Usd::as_pico);
+        let add = |spent: i64| Some(spent.saturating_add(more));
+        // It always has a next value.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    fn get(&self) -> Option<Usd> {
+        let spent = self.0.load(Ordering::Relaxed);
+        (spent != Self::UNKNOWN).then_some(Usd::from_pico(spent))
+    }
 }
 
 impl Operation {
@@ -54,6 +78,29 @@ impl Operation {
             started: Instant::now(),
             receipt,
             hold: OnceLock::new(),
+            spent: Spent::default(),
+        }
+    }
+
+    /// Returns what it has cost so far at most, as far as it is booked; `None` if a part of that is not known.
+    pub(super) fn spent(&self) -> Option<Usd> {
+        self.spent.get()
+    }
+
+    /// Begins another one under the same id, which is no part of it: it has no receipt, and holds nothing yet.
+    fn beside(&self) -> Self {
+        self.core.open.begin();
+        Self {
+            core: Arc::clone(&self.core),
+            scope: Arc::clone(&self.scope),
+            endpoint: self.endpoint.clone(),
+            facts: Arc::clone(&self.facts),
+            op_id: self.op_id,
+            at: self.core.clock.now(),
+            started: Instant::now(),
+            receipt: None,
+            hold: OnceLock::new(),
+            spent: Spent::default(),
         }
     }
 
@@ -64,6 +111,7 @@ impl Operation {
 
     /// Counts an entry's cost in the budgets.
     pub(super) fn charge(&self, entry: &LedgerEntry) {
+        self.spent.add(entry.cost.at_most());
         if let Some(hold) = self.hold.get() {
             hold.count(entry.sent_model.as_ref(), &entry.cost, entry.usage.as_ref());
         }
@@ -84,6 +132,8 @@ pub(super) struct Call {
     pub(super) operation: Arc<Operation>,
     factory: HttpRequestFactory,
     built: Option<reqwest::Request>,
+    /// Its body, for those who want to see it after it was sent.
+    kept: Option<Bytes>,
 }
 
 impl Call {
@@ -99,12 +149,26 @@ impl Call {
             operation,
             factory,
             built: Some(built),
+            kept: None,
         })
     }
 
-    /// Returns the body, if it is in memory.
+    /// Returns the body, if it is in memory; after it was sent, if it is kept.
     pub(super) fn body(&self) -> Option<&[u8]> {
-        self.built.as_ref()?.body()?.as_bytes()
+        match &self.built {
+            Some(request) => request.body()?.as_bytes(),
+            None => self.kept.as_deref(),
+        }
+    }
+
+    /// Returns a call of the same, for an operation beside this one.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            operation: Arc::new(self.operation.beside()),
+            factory: self.factory.clone(),
+            built: None,
+            kept: self.kept.clone(),
+        }
     }
 
     /// Returns the request as async-openai built it, until it was sent.
@@ -120,6 +184,9 @@ impl Call {
         plan: &Plan,
         model: Option<&ModelId>,
     ) -> Result<(reqwest::Request, HttpRequestFactory), OpenAIError> {
+        if plan.looks_back() && self.kept.is_none() {
+            self.kept = self.body().map(Bytes::copy_from_slice);
+        }
         let mut request = match self.built.take() {
             Some(request) => request,
             None => self.factory.build().await?,

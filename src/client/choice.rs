@@ -4,13 +4,16 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use super::call::Operation;
+use super::steps::Steps;
 use crate::ledger::Degradation;
 use crate::model::ModelId;
-use crate::router::{Route, RouteError, RouteRequest, Router};
+use crate::router::{Route, RouteError, RouteRequest, Router, Shadow};
 use crate::tokens::TokenCounter;
 use crate::wire::RequestView;
 
@@ -19,6 +22,9 @@ use crate::wire::RequestView;
 pub(super) struct Choice {
     /// The models to ask, in order; none to ask the requested one.
     pub(super) models: Vec<ModelId>,
+    /// What comes after an answer that does not do.
+    pub(super) steps: Steps,
+    pub(super) shadow: Option<Shadow>,
     pub(super) reason: Option<Arc<str>>,
     pub(super) degradations: Vec<Degradation>,
 }
@@ -72,28 +78,41 @@ pub(super) fn request_of<'a>(
         .made_at(operation.at)
 }
 
-/// Asks a router that may panic, fail or hang. A timer is armed only if it is not ready at once.
-async fn ask_in_time(
-    router: &Arc<dyn Router>,
-    request: &RouteRequest<'_>,
-    limit: std::time::Duration,
-) -> Choice {
-    let Ok(mut routing) = catch_unwind(AssertUnwindSafe(|| router.route(request))) else {
-        return Degradation::RouterPanicked.into();
+async fn ask_in_time(router: &Arc<dyn Router>, request: &RouteRequest<'_>, limit: Duration) -> Choice {
+    match in_time(|| router.route(request), limit).await {
+        Ok(answer) => fitting(request, answer),
+        Err(Trouble::Panicked) => Degradation::RouterPanicked.into(),
+        Err(Trouble::TimedOut) => Degradation::RouterTimedOut.into(),
+    }
+}
+
+/// What became of somebody else's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Panicked,
+    TimedOut,
+}
+
+/// Runs somebody else's code, which may panic or hang. A timer is armed only if it is not ready at once.
+pub(super) async fn in_time<'a, T>(
+    begin: impl FnOnce() -> BoxFuture<'a, T>,
+    limit: Duration,
+) -> Result<T, Trouble> {
+    let Ok(mut running) = catch_unwind(AssertUnwindSafe(begin)) else {
+        return Err(Trouble::Panicked);
     };
-    let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| routing.as_mut().poll(cx))))).await;
-    let answer = match first {
-        Err(_) => return Degradation::RouterPanicked.into(),
-        Ok(Poll::Ready(answer)) => answer,
+    let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))))).await;
+    match first {
+        Err(_) => Err(Trouble::Panicked),
+        Ok(Poll::Ready(value)) => Ok(value),
         Ok(Poll::Pending) => {
-            match tokio::time::timeout(limit, AssertUnwindSafe(routing).catch_unwind()).await {
-                Err(_) => return Degradation::RouterTimedOut.into(),
-                Ok(Err(_)) => return Degradation::RouterPanicked.into(),
-                Ok(Ok(answer)) => answer,
+            match tokio::time::timeout(limit, AssertUnwindSafe(running).catch_unwind()).await {
+                Err(_) => Err(Trouble::TimedOut),
+                Ok(Err(_)) => Err(Trouble::Panicked),
+                Ok(Ok(value)) => Ok(value),
             }
         }
-    };
-    fitting(request, answer)
+    }
 }
 
 /// Leaves out the models that cannot serve the request.
@@ -108,28 +127,48 @@ fn fitting(request: &RouteRequest<'_>, routed: Result<Route, RouteError>) -> Cho
     };
     let mut choice = Choice {
         reason: route.reason().cloned(),
+        shadow: route
+            .shadow()
+            .filter(|shadow| request.fits(shadow.model()).is_ok())
+            .cloned(),
         ..Choice::default()
     };
-    // A route that keeps the requested model and names fallbacks still asks the requested one first.
-    let kept = (!route.fallbacks().is_empty()).then_some(request.requested_model());
-    for model in route.model().or(kept).into_iter().chain(route.fallbacks()) {
-        let unfit = if model == request.requested_model() {
-            Ok(())
+    let mut steps = Steps::of(&route);
+    steps.retain(|model| choice.takes(request, model));
+    // A route that keeps the requested model and names others still asks the requested one first.
+    let names_others = !route.fallbacks().is_empty() || !steps.is_empty();
+    let first = route
+        .model()
+        .or(names_others.then_some(request.requested_model()));
+    if let Some(first) = first {
+        if choice.takes(request, first) {
+            choice.models.push(first.clone());
         } else {
-            request.fits(model)
-        };
-        match unfit {
-            Ok(()) => choice.models.push(model.clone()),
-            Err(unfit) => {
-                let reason = choice
-                    .reason
-                    .as_deref()
-                    .map(|reason| format!("{reason}; "))
-                    .unwrap_or_default();
-                choice.reason = Some(format!("{reason}{model} left out: {unfit}").into());
-                choice.degradations.push(Degradation::RouteUnfit);
-            }
+            choice.models.extend(steps.leave_out_first());
         }
     }
+    for fallback in route.fallbacks() {
+        if choice.takes(request, fallback) {
+            choice.models.push(fallback.clone());
+        }
+    }
+    choice.steps = steps;
     choice
+}
+
+impl Choice {
+    /// Whether a model can serve the request; the reason tells of one that cannot.
+    fn takes(&mut self, request: &RouteRequest<'_>, model: &ModelId) -> bool {
+        if model == request.requested_model() {
+            return true;
+        }
+        let Err(unfit) = request.fits(model) else {
+            return true;
+        };
+        let before = self.reason.as_deref().map(|reason| format!("{reason}; "));
+        let before = before.unwrap_or_default();
+        self.reason = Some(format!("{before}{model} left out: {unfit}").into());
+        self.degradations.push(Degradation::RouteUnfit);
+        false
+    }
 }

@@ -10,14 +10,16 @@ use tokio::sync::Notify;
 
 use super::deployments::Deployments;
 use super::facts::CurrentFacts;
+use super::shadow::Shadows;
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::error::ErrorKind;
 use crate::lane::Lane;
-use crate::ledger::{CostLedger, HashKey, LedgerEntry, LedgerError, Recorded};
+use crate::ledger::{CostLedger, HashKey, LedgerEntry, LedgerError, Recorded, Role};
 use crate::model::ModelId;
 use crate::openai::Sender;
 use crate::router::{Rating, RouteOutcome, Router};
+use crate::telemetry::Metrics;
 
 /// How many entries wait for a ledger that does not take them; beyond that the oldest is given up and counted.
 const MAX_RETAINED: usize = 10_000;
@@ -32,6 +34,7 @@ pub(super) struct Core {
     pub(super) router_timeout: Duration,
     pub(super) ledger: Arc<dyn CostLedger>,
     pub(super) budgets: Budgets,
+    pub(super) shadows: Shadows,
     /// The lane of requests that leave it to the project.
     pub(super) project_lane: Lane,
     /// From which patience on a call goes by the flex lane if it rides no batch.
@@ -43,6 +46,7 @@ pub(super) struct Core {
     pub(super) asks_for_usage: bool,
     pub(super) deployments: Deployments,
     pub(super) books: Books,
+    pub(super) metrics: Metrics,
     pub(super) open: OpenCalls,
 }
 
@@ -58,8 +62,10 @@ impl Core {
                 "{degradation}"
             );
         }
+        self.metrics.count(entry);
         self.books.record(&*self.ledger, entry);
-        if let Some(router) = &self.router {
+        // A rating without a model is of what was handed out, which a shadow never is.
+        if let Some(router) = self.router.as_ref().filter(|_| entry.role != Role::Shadow) {
             let outcome = RouteOutcome {
                 requested_model: entry.requested_model.as_ref(),
                 sent_model: entry.sent_model.as_ref(),

@@ -46,9 +46,32 @@ impl Course {
             baseline_was_asked: plan
                 .returns_to()
                 .is_none_or(|model| plan.model.as_ref() == Some(model)),
-            fallbacks: plan.fallbacks.clone().into_iter(),
+            fallbacks: plan.fallbacks_and_steps().into_iter(),
             failure: None,
             by_flex: plan.chose_flex(),
+            end,
+        }
+    }
+
+    /// The way of a later step, through the models of those after it. Whatever refuses it, there is an answer already.
+    pub(super) fn of_step(plan: &Plan, end: Instant) -> Self {
+        Self {
+            baseline: None,
+            baseline_was_asked: true,
+            fallbacks: plan.steps.answering().cloned().collect::<Vec<_>>().into_iter(),
+            ..Self::of(plan, end)
+        }
+    }
+
+    /// The way of a question to one model.
+    pub(super) fn to(model: ModelId, end: Instant) -> Self {
+        Self {
+            model: Some(model),
+            baseline: None,
+            baseline_was_asked: true,
+            fallbacks: Vec::new().into_iter(),
+            failure: None,
+            by_flex: false,
             end,
         }
     }

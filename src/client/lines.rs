@@ -1,7 +1,7 @@
 //! Budgets and batches: what is held for a line until it is booked.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use super::batching::Passenger;
 use super::bound::{Bound, Lost};
 use super::budgeting::with_tokens;
 use super::core::Core;
+use super::row::Row;
 use crate::batch::{BatchError, BatchGate, BatchItem};
 use crate::budget::{BudgetError, Estimate, Hold};
 use crate::lane::Lane;
@@ -48,6 +49,26 @@ impl Drop for WalkIn {
         if let Some(hold) = self.hold.take() {
             hold.release();
         }
+    }
+}
+
+/// The row of a line whose answer is to be judged, from when the line is booked until its caller takes it.
+#[derive(Debug, Default)]
+pub(super) struct Undecided(Mutex<Option<Row>>);
+
+impl Undecided {
+    pub(super) fn put(&self, row: Row) {
+        let before = self.lock().replace(row);
+        // The lock is not held while a row is written.
+        drop(before);
+    }
+
+    pub(super) fn take(&self) -> Option<Row> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Row>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,6 +6,7 @@ mod bound;
 mod budgeting;
 mod builder;
 mod call;
+mod cascade;
 mod choice;
 mod core;
 mod course;
@@ -20,6 +21,8 @@ mod plan;
 mod receipt;
 mod row;
 mod scope;
+mod shadow;
+mod steps;
 mod stream;
 
 use std::fmt;
@@ -120,8 +123,9 @@ impl<C: Config> LlmClient<C> {
 
     /// Tells the router how good the answer of an operation was, as its [`Receipt`] or its ledger entry names it.
     ///
-    /// Whoever can tell may say so: a user's thumb, a test that ran the code, another model. The built-in routers take no
-    /// notice; see [`Router::rate`](crate::router::Router::rate) for one of yours.
+    /// Whoever can tell may say so: a user's thumb, a test that ran the code, another model. A
+    /// [`LearnedRouter`](crate::router::LearnedRouter) learns from it; see [`Router::rate`](crate::router::Router::rate) for
+    /// a router of yours.
     pub fn observe(&self, op_id: OpId, quality: impl Into<Quality>) {
         self.shared.core.rate(&Rating::new(op_id, quality));
     }
@@ -169,8 +173,8 @@ impl<C: Config> LlmClient<C> {
         Ok(self.pending())
     }
 
-    /// Waits until every call and every batched request is answered and booked, or the time is up, and makes the
-    /// ledger durable.
+    /// Waits until every call, shadow and batched request is answered and booked, or the time is up, and makes the ledger
+    /// durable.
     ///
     /// What it returns was not answered yet. It does all of that also if a part of it fails. Calls made meanwhile, or later, are served, but none of them rides a batch.
     ///
@@ -236,7 +240,7 @@ impl<C: Config> fmt::Debug for LlmClient<C> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pending {
-    /// Calls under way, streams included.
+    /// Calls under way, streams and shadows included.
     pub calls: usize,
     /// Requests that wait for, or ride, a batch.
     pub batched: Vec<RequestId>,

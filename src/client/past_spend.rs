@@ -9,18 +9,26 @@ use super::budgeting::is_free;
 use crate::budget::{Each, Spend, SpendHistory, SpendQuestion};
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
-use crate::ledger::{CostLedger, Dimension, Filter, Group, Query};
+use crate::ledger::{CostLedger, Dimension, Filter, Group, Query, Role};
 use crate::model::ModelId;
 
 /// Tells what was spent by what the ledger holds.
 #[derive(Debug)]
 pub(super) struct PastSpend {
     ledger: Arc<dyn CostLedger>,
+    /// If it tells of calls of one role only.
+    role: Option<Role>,
 }
 
 impl PastSpend {
     pub(super) const fn new(ledger: Arc<dyn CostLedger>) -> Self {
-        Self { ledger }
+        Self { ledger, role: None }
+    }
+
+    /// Tells of shadows only.
+    pub(super) const fn of_shadows(ledger: Arc<dyn CostLedger>) -> Self {
+        let role = Some(Role::Shadow);
+        Self { ledger, role }
     }
 }
 
@@ -30,7 +38,8 @@ impl SpendHistory for PastSpend {
         &self,
         question: &SpendQuestion<'_>,
     ) -> Result<Vec<Spend>, Box<dyn std::error::Error + Send + Sync>> {
-        let by = dimensions(question);
+        let mut by = dimensions(question);
+        by.extend(self.role.map(|_| Dimension::Role));
         let mut query = Query::new().with_filter(filter(question));
         query.group_by.clone_from(&by);
         // What another client has queued counts too.
@@ -44,7 +53,13 @@ impl SpendHistory for PastSpend {
                 "budgets do not count what the ledger cannot tell any more"
             );
         }
-        Ok(summary.groups.iter().map(|group| spend(group, &by)).collect())
+        let is_of_role = |group: &&Group| {
+            let name = self.role.map(Role::as_str);
+            // It was added last.
+            name.is_none_or(|name| group.keys.last().is_some_and(|key| key.as_deref() == Some(name)))
+        };
+        let groups = summary.groups.iter().filter(is_of_role);
+        Ok(groups.map(|group| spend(group, &by)).collect())
     }
 }
 

@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
+use tracing::Instrument;
 
 use super::Shared;
 use super::batching;
 use super::budgeting;
 use super::call::Call;
+use super::cascade::{self, After, Kept};
 use super::course::{Course, Next};
 use super::error::ours;
 use super::plan::Plan;
 use super::row::Row;
 use super::scope::Scope;
+use super::shadow;
 use super::stream;
 use crate::lane::Lane;
 use crate::ledger::Degradation;
@@ -27,38 +30,54 @@ pub(super) async fn run(
 ) -> Result<reqwest::Response, OpenAIError> {
     let mut call = Call::open(Arc::clone(&shared.core), scope, factory).await?;
     let mut plan = Plan::make(&call).await?;
+    // An answer that a verifier did not accept.
+    let mut kept = None;
     if batching::may_ride(&shared, &call, &mut plan)? {
         // A key that is known attaches to a request that has its hold.
         if !batching::attaches(&shared, &call) {
             budgeting::hold(&call, &mut plan, Lane::Batch).await?;
         }
-        if let Some(batched) = batching::ride(&shared, &call, &mut plan).await {
+        if let Some(batched) = batching::ride(&shared, &mut call, &mut plan, &mut kept).await {
             return batched;
         }
     }
     let lane = plan.go_at_once();
-    budgeting::hold(&call, &mut plan, lane).await?;
+    if let Err(refused) = budgeting::hold(&call, &mut plan, lane).await {
+        return hand_on_failure(kept, &plan, Err(refused));
+    }
     let mut course = Course::of(&plan, call.operation.core.sender.end());
     let mut row = Row::open(&call.operation, &mut plan, course.model());
     loop {
-        let result = ask(&mut call, &plan, &course, &mut row).await?;
+        let result = match ask(&mut call, &plan, &course, &mut row).await {
+            Ok(result) => result,
+            Err(error) if kept.is_none() => return Err(error),
+            Err(error) => return hand_on_failure(kept, &plan, Err(error)),
+        };
         match course.after(&result) {
-            Next::HandOn => return hand_on(row, &plan, result),
+            Next::HandOn => {
+                match cascade::after(&mut call, &mut plan, &mut course, &mut kept, row, result).await {
+                    After::HandOn(row, result) => {
+                        shadow::begin(&call, &mut plan, &row, &result);
+                        return hand_on(row, &plan, result);
+                    }
+                    After::Ask(next) => row = next,
+                }
+            }
             Next::AskOtherwise(why) => match otherwise(row, &call, &mut plan, &course, &result, why) {
                 Some(same) => row = same,
-                None => return into_response(result),
+                None => return hand_on_failure(kept, &plan, result),
             },
             Next::FallBack => {
                 settle(row, &result);
                 match next_row(&call, &mut plan, &course) {
                     Some(next) => row = next,
-                    None => return into_response(course.failure(result)),
+                    None => return hand_on_failure(kept, &plan, course.failure(result)),
                 }
                 course.keep(result);
             }
             Next::HandOnFailure => {
                 settle(row, &result);
-                return into_response(course.failure(result));
+                return hand_on_failure(kept, &plan, course.failure(result));
             }
         }
     }
@@ -93,12 +112,13 @@ fn otherwise(
 
 /// Begins the row of another model or lane, if the budgets have room for it beside what may have been billed before.
 fn next_row(call: &Call, plan: &mut Plan, course: &Course) -> Option<Row> {
+    plan.advance_to(course.model());
     budgeting::cover(&call.operation, plan).ok()?;
     Some(Row::open(&call.operation, plan, course.model()))
 }
 
 /// Sends the request for one model, with retries.
-async fn ask(
+pub(super) async fn ask(
     call: &mut Call,
     plan: &Plan,
     course: &Course,
@@ -111,13 +131,15 @@ async fn ask(
         false => Expected::Answer,
     };
     let sender = &call.operation.core.sender;
+    let span = row.span().clone();
     Ok(sender
         .send(first, &rebuild, expected, course.end(), |step| row.step(step))
+        .instrument(span)
         .await)
 }
 
 /// Settles the row of an exchange that is no stream.
-fn settle(row: Row, result: &Result<Reply, OpenAIError>) {
+pub(super) fn settle(row: Row, result: &Result<Reply, OpenAIError>) {
     match result {
         Ok(Reply::Whole(response)) => row.answered(response),
         Ok(Reply::Open(response)) => row.passed(response.status(), response.headers()),
@@ -126,7 +148,7 @@ fn settle(row: Row, result: &Result<Reply, OpenAIError>) {
 }
 
 /// Settles the row and hands the answer on; a stream settles when it ends.
-fn hand_on(
+pub(super) fn hand_on(
     mut row: Row,
     plan: &Plan,
     result: Result<Reply, OpenAIError>,
@@ -140,6 +162,18 @@ fn hand_on(
             settle(row, &result);
             into_response(result)
         }
+    }
+}
+
+/// Hands on a failure, whose row is settled; or an answer from before it, if there is one.
+pub(super) fn hand_on_failure(
+    kept: Option<Kept>,
+    plan: &Plan,
+    failure: Result<Reply, OpenAIError>,
+) -> Result<reqwest::Response, OpenAIError> {
+    match kept.and_then(Kept::into_answer) {
+        Some((row, answer)) => hand_on(row, plan, Ok(answer)),
+        None => into_response(failure),
     }
 }
 
@@ -159,16 +193,19 @@ mod tests {
     use crate::ledger::{Degradation, Filter, LedgerEntry, Status};
     use crate::openai::Transport;
     use crate::pricing::{Cost, PartialReason};
-    use crate::router::FixedRouter;
+    use crate::router::verify::{Exchange, Verdict, verifier_fn};
+    use crate::router::{CascadeRouter, FixedRouter, Router};
     use crate::simulator::{Fault, Simulator};
 
-    /// Sends a body as it is, through a client whose router would change it, and returns the answer and the row.
-    async fn sent(simulator: &Simulator, body: &'static str) -> (StatusCode, Bytes, Arc<LedgerEntry>) {
-        let transport = Transport::service(simulator.service());
-        let llm = LlmClient::builder(simulator.client(), transport)
-            .with_router(FixedRouter::new("gpt-4o-mini"))
+    fn client(router: impl Router, simulator: &Simulator) -> LlmClient {
+        LlmClient::builder(simulator.client(), Transport::service(simulator.service()))
+            .with_router(router)
             .build()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Sends a body as it is.
+    async fn send(llm: &LlmClient, body: &'static str) -> reqwest::Response {
         let factory = HttpRequestFactory::new(move || async move {
             let url = "https://api.openai.com/v1/chat/completions".parse().unwrap();
             let mut request = reqwest::Request::new(Method::POST, url);
@@ -178,9 +215,15 @@ mod tests {
             *request.body_mut() = Some(body.into());
             Ok(request)
         });
-        let response = run(Arc::clone(&llm.shared), Arc::clone(&llm.scope), factory)
+        run(Arc::clone(&llm.shared), Arc::clone(&llm.scope), factory)
             .await
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Sends a body as it is, through a client whose router would change it, and returns the answer and the row.
+    async fn sent(simulator: &Simulator, body: &'static str) -> (StatusCode, Bytes, Arc<LedgerEntry>) {
+        let llm = client(FixedRouter::new("gpt-4o-mini"), simulator);
+        let response = send(&llm, body).await;
         let (status, body) = (response.status(), response.bytes().await.unwrap());
         let rows: Vec<_> = llm.ledger().scan(&Filter::default()).try_collect().await.unwrap();
         assert_eq!(rows.len(), 1);
@@ -213,6 +256,30 @@ mod tests {
         let (_, _, row) = sent(&simulator, body).await;
         assert_eq!(simulator.requests()[0].body, body);
         assert_eq!((row.requested_model.as_ref(), row.attempts), (None, 1));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_judged_reaches_the_caller_byte_for_byte_also_if_the_next_model_fails() {
+        let answer = "{ \"model\" : \"gpt-4o-mini\",\n \"choices\":[],\"usage\":null }  ";
+        let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],"x":1.50e1}"#;
+        for verdict in [Verdict::Accept, Verdict::Reject("never")] {
+            let simulator = Simulator::new();
+            simulator.inject(Fault::body(answer).containing("\"gpt-4o-mini\""));
+            simulator.inject(Fault::status(400).containing("\"gpt-4o\""));
+            let sees = move |exchange: &Exchange<'_>| {
+                assert_eq!(exchange.request_body(), body.as_bytes());
+                assert_eq!(exchange.answer_body(), answer.as_bytes());
+                verdict
+            };
+            let router = CascadeRouter::new("gpt-4o-mini", verifier_fn(sees), "gpt-4o");
+            let response = send(&client(router, &simulator), body).await;
+            let (status, shown) = (response.status(), response.bytes().await.unwrap());
+            assert_eq!(
+                (status, shown.as_ref()),
+                (StatusCode::OK, answer.as_bytes()),
+                "{verdict:?}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -14,11 +14,12 @@ use super::choice::{self, Choice, request_of};
 use super::deployments::Deployments;
 use super::error::{Error, Repr};
 use super::metering::named;
+use super::steps::Steps;
 use crate::endpoint::Endpoint;
 use crate::lane::Lane;
 use crate::ledger::{Degradation, Role};
 use crate::model::ModelId;
-use crate::router::AUTO;
+use crate::router::{AUTO, Shadow};
 use crate::wire::{self, Edit, RequestView, splice};
 
 /// Bodies above this size are read off the async threads, also by routers: each look at them takes milliseconds.
@@ -34,6 +35,10 @@ pub(super) struct Plan {
     pub(super) model: Option<ModelId>,
     /// The models to ask after a failure.
     pub(super) fallbacks: Vec<ModelId>,
+    /// What comes after an answer that does not do.
+    pub(super) steps: Steps,
+    /// What is asked beside the answer.
+    pub(super) shadow: Option<Shadow>,
     /// The router's other models that can serve the request, if a budget may ask for a cheaper one.
     pub(super) cheaper: Vec<ModelId>,
     /// Whether a budget put a cheaper model in place.
@@ -68,6 +73,8 @@ impl Plan {
             baseline: None,
             model: None,
             fallbacks: Vec::new(),
+            steps: Steps::default(),
+            shadow: None,
             cheaper: Vec::new(),
             is_downgraded: false,
             reason: None,
@@ -126,6 +133,15 @@ impl Plan {
         plan.read(operation, body, &view);
         let url_names_model = Deployments::are_named_by(request.url());
         plan.choose(operation, &view, url_names_model).await?;
+        let in_background = view.background.is_some_and(wire::is_true);
+        if plan.streams {
+            plan.go_straight("it is streamed");
+        } else if in_background {
+            plan.go_straight("it is answered in the background");
+        }
+        if plan.streams || in_background {
+            plan.shadow = None;
+        }
         plan.find_cheaper(operation, &view, url_names_model);
         plan.bound_others(operation, &view);
         plan.find_flex(operation, body, &view);
@@ -135,6 +151,8 @@ impl Plan {
     /// Lets the bound hold for every model that may be asked instead of the requested one.
     fn bound_others(&mut self, operation: &Operation, view: &RequestView<'_>) {
         let others = self.fallbacks.iter().chain(&self.baseline).chain(&self.cheaper);
+        let others = others.chain(self.steps.models());
+        let others = others.chain(self.shadow.as_ref().map(Shadow::model));
         for model in self.model.iter().chain(others) {
             if self.requested.as_ref() != Some(model) {
                 let facts = &operation.facts;
@@ -209,6 +227,15 @@ impl Plan {
                 self.degradations.push(Degradation::RouteUnfit);
             }
         }
+        self.steps = choice.steps;
+        self.shadow = choice.shadow;
+        if url_names_model {
+            let has_deployment = |model: &ModelId| {
+                Some(model) == self.requested.as_ref() || operation.core.deployments.have(model)
+            };
+            self.steps.retain(has_deployment);
+            self.shadow.take_if(|shadow| !has_deployment(shadow.model()));
+        }
         let mut models = models.into_iter();
         if let Some(model) = models.next() {
             self.model = Some(model);
@@ -266,8 +293,11 @@ impl Plan {
             .iter()
             .chain(&self.fallbacks)
             .chain(self.returns_to())
-            .chain(&self.cheaper);
-        if may_wait && is_open && self.model.is_some() && models.all(is_priced) {
+            .chain(&self.cheaper)
+            .chain(self.steps.models());
+        let are_priced = models.all(is_priced);
+        drop(models);
+        if may_wait && is_open && self.model.is_some() && are_priced {
             let json = "\"flex\"".to_owned();
             self.flex_edit = Some(Edit::set(body, view.service_tier, "service_tier", json));
         }
@@ -306,6 +336,7 @@ impl Plan {
         self.add_reason(&format!("budget {budget:?} has no room for more"));
         self.model = Some(to);
         self.fallbacks.clear();
+        self.steps = Steps::default();
         self.is_downgraded = true;
         if !self.degradations.contains(&Degradation::Downgraded) {
             self.degradations.push(Degradation::Downgraded);
@@ -323,18 +354,74 @@ impl Plan {
         self.baseline.as_ref().filter(|_| !self.is_downgraded)
     }
 
+    /// The models to ask after a failure, and then those of later steps, which do not fail with the one before.
+    pub(super) fn fallbacks_and_steps(&self) -> Vec<ModelId> {
+        let mut models = self.fallbacks.clone();
+        for model in self.steps.answering() {
+            if self.model.as_ref() != Some(model) && !models.contains(model) {
+                models.push(model.clone());
+            }
+        }
+        models
+    }
+
     /// Whether a router put another model in place of the one to fall back on.
     pub(super) fn is_routed(&self) -> bool {
         self.returns_to()
             .is_some_and(|model| self.model.as_ref() != Some(model))
     }
 
+    /// Asks the model of the last step at once: nobody can judge an answer before this one.
+    pub(super) fn go_straight(&mut self, why: &str) {
+        let Some(last) = self.steps.leave_out_all() else {
+            return;
+        };
+        self.fallbacks.retain(|fallback| *fallback != last);
+        self.model = Some(last);
+        self.add_reason(&format!("not cascaded: {why}"));
+    }
+
+    /// Turns to a model that is asked now, if it is one of the steps: those before it are no longer to come.
+    pub(super) fn advance_to(&mut self, model: Option<&ModelId>) {
+        if let Some(model) = model
+            && self.model.as_ref() != Some(model)
+            && self.steps.advance_to(model)
+        {
+            self.model = Some(model.clone());
+        }
+    }
+
     /// Goes back to what was asked for, after a batch refused the routed model and that is booked.
     pub(super) fn return_from_batch(&mut self) {
         self.model.clone_from(&self.baseline);
         self.fallbacks.clear();
+        // What was asked for is not judged.
+        self.steps = Steps::default();
         self.role = Role::Fallback;
         self.degradations = vec![Degradation::RouteRefused];
+    }
+
+    /// A plan that asks this model the same, and no other.
+    pub(super) fn of_shadow(&self, model: &ModelId) -> Self {
+        Self {
+            requested: self.requested.clone(),
+            baseline: self.baseline.clone(),
+            model: Some(model.clone()),
+            is_downgraded: true,
+            reason: Some("a shadow, to learn from".into()),
+            role: Role::Shadow,
+            lane: self.lane,
+            bound: self.bound.clone(),
+            asked: self.asked,
+            model_at: self.model_at.clone(),
+            flex_edit: self.flex_edit.clone(),
+            ..Self::as_asked()
+        }
+    }
+
+    /// Whether somebody will want to see the request after it was sent.
+    pub(super) fn looks_back(&self) -> bool {
+        !self.steps.is_empty() || self.shadow.is_some()
     }
 
     /// Returns the body for a model; `None` if it is the one that came.

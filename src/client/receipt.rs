@@ -19,6 +19,8 @@ const MAX_WAITING: usize = 1_024;
 pub struct Receipt {
     op_id: OpId,
     entries: Vec<Arc<LedgerEntry>>,
+    /// Which of them answered.
+    answer: Option<usize>,
 }
 
 impl Receipt {
@@ -34,11 +36,7 @@ impl Receipt {
 
     /// Returns the entry that answered; `None` if none did.
     pub fn answer(&self) -> Option<&LedgerEntry> {
-        self.entries
-            .iter()
-            // What answers later comes too late for the caller: a line of a batch that was overtaken.
-            .find(|entry| entry.status == Status::Succeeded)
-            .map(|entry| &**entry)
+        self.entries.get(self.answer?).map(|entry| &**entry)
     }
 
     /// Returns the model that answered.
@@ -48,7 +46,8 @@ impl Receipt {
 
     /// Returns why that model was chosen, or why the call did not ride a batch; `None` if neither was said.
     pub fn reason(&self) -> Option<&str> {
-        self.entries.iter().find_map(|entry| entry.reason.as_deref())
+        let of_answer = self.answer().and_then(|entry| entry.reason.as_deref());
+        of_answer.or_else(|| self.entries.iter().find_map(|entry| entry.reason.as_deref()))
     }
 
     /// Returns the token counts of the answer, if the provider reported them.
@@ -67,7 +66,7 @@ impl Receipt {
     }
 
     /// Returns what was saved against asking the requested model on the standard lane with nothing cached, net of
-    /// entries that failed or came too late. `None` unless all of it is known exactly.
+    /// entries that failed, came too late or did not do. `None` unless all of it is known exactly.
     pub fn savings(&self) -> Option<UsdSum> {
         let baseline = self.answer()?.baseline.as_ref()?.cost;
         Some(UsdSum::from(baseline).saturating_sub(self.cost()?))
@@ -119,7 +118,13 @@ impl Tracker {
 pub(super) struct OpenReceipt {
     tracker: Arc<Tracker>,
     op_id: OpId,
-    entries: Mutex<Vec<Arc<LedgerEntry>>>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    all: Vec<Arc<LedgerEntry>>,
+    answer: Option<usize>,
 }
 
 impl OpenReceipt {
@@ -133,10 +138,18 @@ impl OpenReceipt {
     }
 
     pub(super) fn add(&self, entry: &Arc<LedgerEntry>) {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(entry));
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // What answers later comes too late for the caller: a line of a batch that was overtaken.
+        if entry.status == Status::Succeeded && entries.answer.is_none() {
+            entries.answer = Some(entries.all.len());
+        }
+        entries.all.push(Arc::clone(entry));
+    }
+
+    /// Adds an entry whose answer was not handed out.
+    pub(super) fn add_beside(&self, entry: &Arc<LedgerEntry>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.all.push(Arc::clone(entry));
     }
 }
 
@@ -150,7 +163,8 @@ impl Drop for OpenReceipt {
         }
         state.receipts.push_back(Receipt {
             op_id: self.op_id,
-            entries,
+            entries: entries.all,
+            answer: entries.answer,
         });
         drop(state);
         self.tracker.settled.notify_waiters();

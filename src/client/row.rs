@@ -13,12 +13,24 @@ use super::plan::Plan;
 use crate::budget::Estimate;
 use crate::id::EntryId;
 use crate::lane::Lane;
-use crate::ledger::{Degradation, LedgerEntry, Role, Status};
+use crate::ledger::{Baseline, Degradation, LedgerEntry, Role, Status};
 use crate::model::ModelId;
 use crate::money::Usd;
 use crate::openai::{Step, may_hide_success};
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
+use crate::telemetry::CallSpan;
 use crate::wire::StreamFacts;
+
+/// What a row's answer is to its operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is handed out, if there is one.
+    Answers,
+    /// It has come and is booked; whether it is handed out is not decided.
+    Waits,
+    /// It is only looked at.
+    Beside,
+}
 
 #[derive(Debug)]
 pub(super) struct Row {
@@ -28,6 +40,8 @@ pub(super) struct Row {
     lost: Lost,
     /// Whether an attempt is under way.
     in_flight: bool,
+    standing: Standing,
+    span: CallSpan,
     /// Until it is written.
     entry: Option<Arc<LedgerEntry>>,
 }
@@ -57,6 +71,8 @@ impl Row {
             baseline: plan.baseline.clone(),
             lost: Lost::NONE,
             in_flight: false,
+            standing: Standing::Answers,
+            span: CallSpan::open(&entry),
             entry: Some(Arc::new(entry)),
         }
     }
@@ -92,7 +108,7 @@ impl Row {
         let Some(hold) = self.operation.hold.get() else {
             return true;
         };
-        let model = self.entry.as_ref().and_then(|entry| entry.sent_model.as_ref());
+        let model = self.model();
         let all = self.lost.and(2, self.bound());
         let estimate = match model {
             Some(model) => Estimate::of(model, all.at_most()),
@@ -111,6 +127,16 @@ impl Row {
     fn bound(&self) -> Option<Usd> {
         let entry = self.entry.as_ref()?;
         self.bound.cost_of(&self.operation.facts, entry)
+    }
+
+    /// Returns the model that is asked.
+    pub(super) fn model(&self) -> Option<&ModelId> {
+        self.entry.as_ref()?.sent_model.as_ref()
+    }
+
+    /// Returns the span in which its attempts are made.
+    pub(super) const fn span(&self) -> &tracing::Span {
+        self.span.span()
     }
 
     /// Whether answers of this endpoint are read.
@@ -144,8 +170,71 @@ impl Row {
         }
     }
 
-    /// Settles with a whole answer.
+    /// Says more on why its model was asked, or how its answer was judged.
+    pub(super) fn explain(&mut self, more: &str) {
+        if let Some(entry) = self.entry() {
+            let before = entry.reason.as_deref().map(|before| format!("{before}; "));
+            entry.reason = Some(format!("{}{more}", before.unwrap_or_default()).into());
+        }
+    }
+
+    /// Says that its answer is only looked at, whatever it is.
+    pub(super) fn stands_beside(&mut self) {
+        self.standing = Standing::Beside;
+    }
+
+    /// Settles with a whole answer, which is handed out unless it stands beside.
     pub(super) fn answered(mut self, response: &http::Response<Bytes>) {
+        if self.standing != Standing::Waits {
+            self.take(response);
+        }
+        if let Some(taken) = self.entry.take() {
+            self.record(&taken);
+        }
+    }
+
+    /// Books a whole answer and charges for it. Whether it is handed out is said later: by [`answered`](Self::answered)
+    /// or [`set_aside`](Self::set_aside).
+    pub(super) fn waits(&mut self, response: &http::Response<Bytes>) {
+        if self.standing != Standing::Waits {
+            self.take(response);
+            self.standing = Standing::Waits;
+        }
+    }
+
+    /// Takes the entry of a line whose answer has come and is booked, and charges for it.
+    pub(super) fn of_line(operation: &Arc<Operation>, bound: &Bound, entry: LedgerEntry) -> Self {
+        operation.charge(&entry);
+        Self {
+            operation: Arc::clone(operation),
+            bound: bound.clone(),
+            baseline: None,
+            lost: Lost::NONE,
+            in_flight: false,
+            standing: Standing::Waits,
+            span: CallSpan::none(),
+            entry: Some(Arc::new(entry)),
+        }
+    }
+
+    /// Records that the answer which was waiting is not handed out, since another one is.
+    pub(super) fn set_aside(mut self) {
+        self.note(Degradation::Escalated);
+        self.count_beside();
+        if let Some(taken) = self.entry.take() {
+            self.record(&taken);
+        }
+    }
+
+    /// Leaves what was asked for to the row whose answer is handed out.
+    fn count_beside(&mut self) {
+        self.standing = Standing::Beside;
+        if let Some(entry) = self.entry() {
+            entry.baseline = entry.baseline.and(entry.cost.exact()).and_then(Baseline::beside);
+        }
+    }
+
+    fn take(&mut self, response: &http::Response<Bytes>) {
         if may_hide_success(response.status(), response.body()) {
             self.lose();
         }
@@ -164,7 +253,11 @@ impl Row {
             entry.status = Status::Failed;
             entry.cost = Cost::Priced(Usd::ZERO);
         }
-        self.write(taken);
+        self.close(entry);
+        self.entry = Some(taken);
+        if self.standing == Standing::Beside {
+            self.count_beside();
+        }
     }
 
     /// Settles with an answer whose body is not read.
@@ -277,9 +370,13 @@ impl Row {
         u64::try_from(self.operation.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Writes the entry. A second row of the same operation counts its latency from the call too.
     fn write(&self, mut taken: Arc<LedgerEntry>) {
-        let entry = Arc::make_mut(&mut taken);
+        self.close(Arc::make_mut(&mut taken));
+        self.record(&taken);
+    }
+
+    /// Completes the entry, and charges for it. A second row of the same operation counts its latency from the call too.
+    fn close(&self, entry: &mut LedgerEntry) {
         // An attempt that was refused for its route or its lane is followed by another that is no retry.
         let other = [Degradation::RouteRefused, Degradation::LaneChanged];
         let others = other.iter().filter(|other| entry.degradations.contains(other));
@@ -288,16 +385,33 @@ impl Row {
         }
         self.lost.book(entry);
         entry.latency_ms = Some(self.elapsed_ms());
-        self.operation.core.record(&taken);
-        self.operation.charge(&taken);
-        if let Some(receipt) = &self.operation.receipt {
-            receipt.add(&taken);
+        self.span.close(entry);
+        self.operation.charge(entry);
+    }
+
+    fn record(&self, taken: &Arc<LedgerEntry>) {
+        self.operation.core.record(taken);
+        let Some(receipt) = &self.operation.receipt else {
+            return;
+        };
+        if self.standing == Standing::Beside {
+            receipt.add_beside(taken);
+        } else {
+            receipt.add(taken);
         }
     }
 }
 
 impl Drop for Row {
     fn drop(&mut self) {
+        if self.standing == Standing::Waits {
+            self.count_beside();
+            if let Some(mut taken) = self.entry.take() {
+                Arc::make_mut(&mut taken).status = Status::Abandoned;
+                self.record(&taken);
+            }
+            return;
+        }
         let at_most = self.bound();
         let Some(mut taken) = self.entry.take() else {
             return;

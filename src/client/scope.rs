@@ -66,8 +66,9 @@ impl<C: Config + Clone> LlmClient<C> {
     /// which a batch cannot carry. They go by the flex lane if they may take
     /// [15 minutes](crate::LlmClientBuilder::with_flex_window), leave the lane open and have a price there.
     ///
-    /// If the batch refuses the model that a router chose, the call goes on at once, as it was asked. The fallbacks of
-    /// a route are for calls that go at once.
+    /// If the batch refuses the model that a router chose, the call goes on at once, as it was asked. The fallbacks and
+    /// shadows of a route are for calls that go at once. Each step of a route rides a batch of its own, while there is time
+    /// for another; then it goes at once. A call with a [`key`](Self::key) has no steps: it is asked of the model of the last.
     ///
     /// # Cancellation
     /// Dropping the future withdraws the request if it was not uploaded yet and has no [`key`](Self::key); otherwise

@@ -18,7 +18,7 @@ use crate::id::OpId;
 use crate::model::ModelId;
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
-use crate::router::{AUTO, Facts, Route, RouteOutcome, RouteRequest, Router};
+use crate::router::{AUTO, Facts, Route, RouteOutcome, RouteRequest, Router, Shadow, Step};
 use crate::usage::Usage;
 
 /// How long a router may take for one answer here, or for learning of a thousand calls.
@@ -53,7 +53,7 @@ pub async fn router<R: Router>(make: impl Fn() -> R) {
 /// Checks a router with a cheap and a strong model against what the module [`router`](crate::router) says of those.
 ///
 /// It touches only chat and responses requests that name one of its models exactly or [`AUTO`], and answers
-/// with one of the two, never with one dearer than the model asked for. `make` returns a router for the models `cheap`
+/// with one of the two, never with one dearer than the model asked for; neither is a step dearer. `make` returns a router for the models `cheap`
 /// and `strong`, which the [built-in prices](crate::pricing::PriceBook) should know.
 ///
 /// # Panics
@@ -208,6 +208,13 @@ async fn answers_with_one_of_its_models(router: &impl Router, cheap: &str, stron
             let request = read(&endpoint, &body, &facts);
             let route = ask(router, &request).await;
             let asked = request.requested_model();
+            for step in route.steps().iter().map(Step::model) {
+                assert!(
+                    request.is_auto() || request.compare_prices(step, asked) != Some(Ordering::Greater),
+                    "two tiers: the step to `{step}` is dearer than `{asked}`, which was asked for: {}",
+                    shown(&request)
+                );
+            }
             let chosen = match route.model() {
                 Some(chosen) => chosen,
                 None if request.is_auto() => {
@@ -244,8 +251,16 @@ async fn ask(router: &impl Router, request: &RouteRequest<'_>) -> Route {
         "rule 2: `route` blocked its thread for {took:?}: {}",
         shown(request)
     );
-    for model in route.model().into_iter().chain(route.fallbacks()) {
+    let steps = || route.steps().iter().map(Step::model);
+    let beside = route.shadow().map(Shadow::model);
+    let models = route.model().into_iter().chain(route.fallbacks()).chain(steps());
+    for model in models.chain(beside) {
         assert!(!model.as_str().is_empty(), "rule 6: a model without a name");
+    }
+    let mut before = route.model().unwrap_or_else(|| request.requested_model());
+    for model in steps() {
+        assert!(model != before, "rule 6: a step asks `{model}` once more");
+        before = model;
     }
     if route
         .model()

@@ -218,7 +218,7 @@ pub enum Role {
     Primary,
     /// Another model, after the one before failed.
     Fallback,
-    /// A later step of a plan.
+    /// A later step of a plan, or a second opinion on the answer of one.
     Step,
     /// The same request on a faster lane, because the first was late.
     Hedge,
@@ -339,6 +339,12 @@ fn is_zero(saved: &Usd) -> bool {
 }
 
 impl Baseline {
+    /// The baseline of a model that was called beside the one whose answer counts: what was asked for is in the row of that
+    /// one, and all that this one cost is lost by routing.
+    pub fn beside(cost: Usd) -> Option<Self> {
+        Self::of(Usd::ZERO, cost, cost, cost)
+    }
+
     /// Takes the baseline and the costs after each lever is pulled, in order; `None` if a difference overflows.
     pub fn of(cost: Usd, routed: Usd, in_lane: Usd, actual: Usd) -> Option<Self> {
         Some(Self {
@@ -391,6 +397,13 @@ pub enum Degradation {
     Downgraded,
     /// It was not sent again after an attempt that may have been billed, since a budget had no room for another.
     NotRetried,
+    /// A verifier did not accept its answer: another model was asked, and this answer was not handed out.
+    Escalated,
+    /// A verifier did not accept its answer, which was handed out all the same: the next model failed, a budget or
+    /// another limit had no room for it, or there was no time left.
+    NotEscalated,
+    /// The verifier of its answer panicked or took too long, which counts as not accepted.
+    VerifierFailed,
 }
 
 impl Degradation {
@@ -415,6 +428,9 @@ impl Degradation {
             Self::Orphaned => "orphaned",
             Self::Downgraded => "downgraded",
             Self::NotRetried => "not_retried",
+            Self::Escalated => "escalated",
+            Self::NotEscalated => "not_escalated",
+            Self::VerifierFailed => "verifier_failed",
         }
     }
 }

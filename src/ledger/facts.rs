@@ -57,6 +57,7 @@ impl<'a> Tags<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Figures {
     pub(super) attempts: u32,
+    pub(super) role: Role,
     pub(super) status: Status,
     pub(super) usage: Option<Usage>,
     pub(super) cost: Cost,
@@ -145,6 +146,7 @@ impl Figures {
     pub(super) fn of(entry: &LedgerEntry) -> Self {
         Self {
             attempts: entry.attempts,
+            role: entry.role,
             status: entry.status,
             usage: entry.usage,
             cost: entry.cost,

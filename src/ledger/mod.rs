@@ -17,6 +17,7 @@ pub mod format {}
 mod hash;
 mod memory;
 mod noop;
+mod overhead;
 mod query;
 mod reprice;
 mod rollup;
@@ -36,6 +37,7 @@ pub use file::{DamagedLines, FileLedger, FileLedgerBuilder, Recovery, SyncPolicy
 pub use hash::{BodyHash, HashKey};
 pub use memory::InMemoryLedger;
 pub use noop::NoopLedger;
+pub use overhead::Overhead;
 pub use query::{Dimension, Filter, Group, Query, Summary};
 pub use reprice::{Repriced, reprice};
 pub use tally::Tally;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::facts::{Figures, Weight};
-use crate::ledger::{LedgerEntry, Status};
+use crate::ledger::{LedgerEntry, Overhead, Status};
 use crate::money::UsdSum;
 use crate::pricing::{Cost, PriceSource};
 use crate::usage::{ToolCalls, Usage};
@@ -74,6 +74,9 @@ pub struct Totals {
     /// What was saved, over the rows that can be compared.
     #[serde(skip_serializing_if = "is_default")]
     pub savings: Savings,
+    /// What was spent beside the rows that can be compared.
+    #[serde(skip_serializing_if = "is_default")]
+    pub overhead: Overhead,
     /// How much of this is known.
     #[serde(skip_serializing_if = "is_default")]
     pub coverage: Coverage,
@@ -168,7 +171,9 @@ impl Totals {
             }
         }
         self.coverage.count(&figures.cost, weight);
-        self.compare(figures, weight);
+        if !self.compare(figures, weight) {
+            self.overhead.count(figures, weight);
+        }
     }
 
     /// Adds other totals, of other entries.
@@ -194,6 +199,7 @@ impl Totals {
         count_usage(&mut self.usage, other.usage, weight);
         weight.add_money(&mut self.cost, other.cost);
         self.savings.weigh(&other.savings, weight);
+        self.overhead.weigh(&other.overhead, weight);
         self.coverage.weigh(&other.coverage, weight);
     }
 
@@ -203,19 +209,22 @@ impl Totals {
         bounded.then(|| self.cost.saturating_add(self.coverage.open))
     }
 
-    fn compare(&mut self, figures: &Figures, weight: Weight) {
+    /// Counts what a row saved; `false` if that cannot be told.
+    fn compare(&mut self, figures: &Figures, weight: Weight) -> bool {
         let (Some(cost), Some(baseline)) = (figures.cost.exact(), figures.baseline) else {
-            return;
+            return false;
         };
         let saved = UsdSum::from(baseline.cost).saturating_sub(cost.into());
         // A row from elsewhere may carry levers that do not explain its saving: it would spoil the sums.
-        if saved == UsdSum::ZERO + baseline.routing + baseline.lane + baseline.cache {
+        let explained = saved == UsdSum::ZERO + baseline.routing + baseline.lane + baseline.cache;
+        if explained {
             weight.add(&mut self.coverage.compared, 1);
             weight.add_money(&mut self.savings.baseline, baseline.cost.into());
             weight.add_money(&mut self.savings.routing, baseline.routing.into());
             weight.add_money(&mut self.savings.lane, baseline.lane.into());
             weight.add_money(&mut self.savings.cache, baseline.cache.into());
         }
+        explained
     }
 }
 

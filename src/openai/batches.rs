@@ -14,6 +14,7 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::{AttemptError, describe, is_transient, may_have_had_effect};
@@ -95,19 +96,24 @@ impl ServerBatches {
         }
     }
 
-    async fn send(&self, factory: &HttpRequestFactory, expected: Expected) -> Result<Reply, ApiError> {
+    async fn send(
+        &self,
+        factory: &HttpRequestFactory,
+        expected: Expected,
+        tell: fn(Step) -> ControlFlow<()>,
+    ) -> Result<Reply, ApiError> {
         let first = factory.build().await.map_err(|error| transport_error(&error))?;
-        let sent = self
-            .sender
-            .send(first, factory, expected, self.sender.end(), |_| {
-                ControlFlow::Continue(())
-            })
-            .await;
+        let end = self.sender.end();
+        let sent = self.sender.send(first, factory, expected, end, tell).await;
         sent.map_err(|error| transport_error(&error))
     }
 
     async fn json<T: DeserializeOwned>(&self, factory: HttpRequestFactory) -> Result<T, ApiError> {
-        match self.send(&factory, Expected::Answer).await? {
+        self.read(self.send(&factory, Expected::Answer, on_any).await?)
+    }
+
+    fn read<T: DeserializeOwned>(&self, reply: Reply) -> Result<T, ApiError> {
+        match reply {
             Reply::Whole(response) if response.status().is_success() => {
                 serde_json::from_slice(response.body()).map_err(|_| {
                     let status = response.status();
@@ -159,8 +165,18 @@ impl BatchApi for ServerBatches {
     async fn upload(&self, filename: &str, jsonl: InputFile) -> Result<FileView, ApiError> {
         let (content_type, form) = form(filename, jsonl)?;
         let body = move || form.body();
-        self.json(self.requests.upload("/files", content_type, body))
-            .await
+        let factory = self.requests.upload("/files", content_type, body);
+        // The file is looked for before it is sent again: each that is sent stays there.
+        let reply = self.send(&factory, Expected::Answer, unless_lost).await?;
+        let file: FileView = self.read(reply)?;
+        segment(&file.id)?;
+        Ok(file)
+    }
+
+    async fn list_files(&self, after: Option<&str>) -> Result<Page<FileView>, ApiError> {
+        let mut query = vec![("purpose", "batch"), ("order", "desc"), ("limit", "100")];
+        query.extend(after.map(|after| ("after", after)));
+        self.json(self.get("/files", &query)).await
     }
 
     async fn create(&self, batch: &NewBatch) -> Result<BatchView, ApiError> {
@@ -195,7 +211,7 @@ impl BatchApi for ServerBatches {
 
     async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
         let factory = self.get(&format!("/files/{}/content", segment(file_id)?), &[]);
-        match self.send(&factory, Expected::Anything).await? {
+        match self.send(&factory, Expected::Anything, on_any).await? {
             Reply::Open(response) => {
                 let idle = self.sender.policy.idle_timeout();
                 let chunks = response.bytes_stream();
@@ -225,18 +241,49 @@ impl BatchApi for ServerBatches {
     async fn delete_file(&self, file_id: &str) -> Result<(), ApiError> {
         let path = format!("/files/{}", segment(file_id)?);
         let factory = self.requests.factory(Method::DELETE, &path, &[], None);
-        let reply = self.send(&factory, Expected::Answer).await?;
+        let reply = self.send(&factory, Expected::Answer, on_any).await?;
         // A file that is not there is deleted.
-        if reply.status().is_success() || reply.status() == StatusCode::NOT_FOUND {
+        if reply.status() == StatusCode::NOT_FOUND {
             return Ok(());
         }
-        Err(self.refusal(&reply))
+        match reply {
+            Reply::Whole(response) if response.status().is_success() => says_deleted(response.body()),
+            refused => Err(self.refusal(&refused)),
+        }
+    }
+}
+
+/// Lets another attempt follow whatever became of the last.
+fn on_any(_: Step) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Lets none follow that may have had its effect.
+fn unless_lost(step: Step) -> ControlFlow<()> {
+    match step {
+        Step::Lost => ControlFlow::Break(()),
+        Step::Attempt | Step::Failed => ControlFlow::Continue(()),
     }
 }
 
 /// Returns the path of an endpoint under the base URL.
 fn path_of(endpoint: &Endpoint) -> &str {
     endpoint.as_str().strip_prefix("/v1").unwrap_or(endpoint.as_str())
+}
+
+/// Whether a success says so: a page of some proxy does not.
+fn says_deleted(body: &[u8]) -> Result<(), ApiError> {
+    #[derive(Deserialize)]
+    struct Deletion {
+        deleted: Option<bool>,
+    }
+    let says = |deletion: Deletion| deletion.deleted != Some(false);
+    if body.trim_ascii().is_empty() || serde_json::from_slice(body).is_ok_and(says) {
+        return Ok(());
+    }
+    Err(protocol(
+        "the server did not say that the file is deleted".to_owned(),
+    ))
 }
 
 /// Ids come from a server and go into a path: one that would change the path is refused.

@@ -43,6 +43,15 @@ impl Cost {
             Self::Unpriced(_) => None,
         }
     }
+
+    /// Returns the most that it can have been; `None` if that is not known.
+    pub const fn at_most(&self) -> Option<Usd> {
+        match self {
+            Self::Priced(usd) => Some(*usd),
+            Self::Partial { at_most, .. } => *at_most,
+            Self::Unpriced(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Cost {

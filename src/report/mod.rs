@@ -1,25 +1,52 @@
-//! Reports: where the money went, and what was saved.
+//! Reports: where the money went, what was saved, where the next saving is.
+//!
+//! A [`Report`] is made from the answers of a ledger, and of a client's budgets if it is given them. It is a value: the
+//! same one is rendered as a [page](Report::write_html), as [text](Report::to_text) for a terminal, as
+//! [JSON](Report::to_json), as [CSV](Report::to_csv) and as [metrics](Report::to_prometheus), and all of them show the
+//! same figures. With the feature `dashboard`, `thrifty::dashboard` serves it.
+//!
+//! # What the figures say
+//! - All of them are sums of one set of cells (day, feature, model, lane) that the ledger answered, so that every table
+//!   adds up to the total, to the pico-dollar.
+//! - `≥` stands before an amount of which a part is not known, `?` for one of which nothing is, `–` for a saving that
+//!   cannot be told. Baseline and savings cover only the calls whose cost and baseline are both known exactly.
+//! - Days are those of a [time zone](ReportBuilder::with_time_zone) that the reader picks; UTC if none is.
+//! - A latency is at most 1/32 above the exact one, since ledgers keep how values are spread and not each value.
+//! - The month-end run rate is this month's spend so far, carried on as it went. It knows no weekends.
 
+mod amounts;
+mod builder;
+mod caveats;
+mod cells;
+mod export;
 mod html;
+mod next_saving;
+mod prometheus;
+mod run_rate;
+mod svg;
 mod text;
+mod timeline;
+mod waterfall;
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::ledger::{CostLedger, Dimension, Filter, LedgerError, Query, Summary, Totals};
-use crate::money::UsdSum;
+use crate::budget::{BudgetStatus, TimeZone};
+use crate::clock::Timestamp;
+use crate::ledger::{CostLedger, Filter, LedgerError, Totals};
+
+pub use builder::ReportBuilder;
+
+use cells::{Cell, Row, Table};
+use next_saving::NextSaving;
+use run_rate::RunRate;
+use timeline::Timeline;
 
 /// Spend and savings by feature, model, lane and day, from any ledger.
 ///
-/// All tables come from one query, so that they agree with each other to the last digit. Each says how much of it is
-/// known: an amount with `≥` in front is a lower bound, `?` is an amount of which nothing is known, `–` a saving that
-/// cannot be told. Baseline and savings cover only the calls whose cost and baseline are both known exactly.
-///
 /// # Examples
 /// ```
+/// use thrifty::budget::TimeZone;
 /// use thrifty::ledger::InMemoryLedger;
 /// use thrifty::report::Report;
 ///
@@ -28,6 +55,9 @@ use crate::money::UsdSum;
 /// let ledger = InMemoryLedger::new();
 /// let report = Report::of(&ledger).await?;
 /// assert!(report.to_text().contains("no calls"));
+///
+/// let berlin = TimeZone::named("Europe/Berlin")?;
+/// let report = Report::builder().with_time_zone(berlin).of(&ledger).await?;
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("spend.html");
 /// report.write_html(path)?;
@@ -36,58 +66,46 @@ use crate::money::UsdSum;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    total: Totals,
+    made_at: Timestamp,
+    zone: TimeZone,
+    total: Row,
     evicted: Totals,
     bad_lines: u64,
-    tables: Vec<Table>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Table {
-    name: &'static str,
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
-    key: Option<Arc<str>>,
-    totals: Totals,
+    cells: Vec<Cell>,
+    features: Table,
+    models: Table,
+    lanes: Table,
+    timeline: Timeline,
+    budgets: Vec<BudgetStatus>,
+    run_rate: Option<RunRate>,
+    next_savings: Vec<NextSaving>,
 }
 
 impl Report {
-    /// Reports on all entries of a ledger.
+    /// Reports on all entries of a ledger, in UTC.
     ///
     /// # Errors
     /// If the ledger's query fails.
     pub async fn of(ledger: &dyn CostLedger) -> Result<Self, LedgerError> {
-        Self::of_matching(ledger, Filter::default()).await
+        Self::builder().of(ledger).await
     }
 
-    /// Reports on the entries that match.
+    /// Reports on the entries that match, in UTC.
     ///
     /// # Errors
     /// If the ledger's query fails.
     pub async fn of_matching(ledger: &dyn CostLedger, filter: Filter) -> Result<Self, LedgerError> {
-        let query = Query::new()
-            .group_by(Dimension::Feature)
-            .group_by(Dimension::Model)
-            .group_by(Dimension::Lane)
-            .group_by(Dimension::Day)
-            .with_filter(filter);
-        let summary = ledger.query(&query).await?;
-        let names = ["feature", "model", "lane", "day"];
-        let tables = names.into_iter().enumerate();
-        Ok(Self {
-            total: summary.total,
-            evicted: summary.evicted,
-            bad_lines: summary.bad_lines,
-            tables: tables.map(|(at, name)| Table::of(&summary, at, name)).collect(),
-        })
+        Self::builder().with_filter(filter).of(ledger).await
+    }
+
+    /// Sets what a report is to cover before it is made.
+    pub fn builder() -> ReportBuilder {
+        ReportBuilder::default()
     }
 
     /// Returns what all entries of the report add up to.
     pub const fn total(&self) -> &Totals {
-        &self.total
+        &self.total.totals
     }
 
     /// Returns plain text, at most 80 columns wide unless an amount is above 999,999 dollars.
@@ -97,121 +115,64 @@ impl Report {
         text::render(self)
     }
 
-    /// Returns a page that stands alone: no script, nothing to load, light or dark as the reader's system is.
+    /// Returns a page that stands alone: it loads nothing, is light or dark as the reader's system is, and says all it
+    /// has to say with scripts off.
     ///
-    /// Amounts and counts have all their digits. Names are cut after 200 characters.
+    /// Counts have all their digits, and amounts too where the pointer rests. With scripts on, tables can be sorted and
+    /// the spend over time be narrowed to features and days. Names are cut after 60 characters; 1,000 of them are shown
+    /// where the pointer rests. A table has at most 400 rows, and the sum of those that are left out. The spend over
+    /// time is by day up to 92 days, then by week, month or year.
     pub fn to_html(&self) -> String {
         html::render(self)
     }
 
-    /// Writes [`to_html`](Self::to_html) to a file, replacing what was there.
+    /// Writes [`to_html`](Self::to_html) to a file, replacing what was there in one step: whoever reads it has the old
+    /// page or the new one.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file, or the unfinished one beside it, cannot be written.
     pub fn write_html(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        std::fs::write(path, self.to_html())
+        export::replace(path.as_ref(), self.to_html().as_bytes())
     }
 
-    /// Says in sentences what the figures do not know.
-    fn caveats(&self) -> Vec<String> {
-        let (total, known) = (&self.total, &self.total.coverage);
-        let mut caveats = vec![format!(
-            "Priced exactly: {} of {} calls; in part: {}; not at all: {}.",
-            known.priced, total.calls, known.partial, known.unpriced,
-        )];
-        match total.at_most() {
-            Some(most) if most != total.cost => caveats.push(format!(
-                "The cost is at least {} USD and at most {most} USD.",
-                total.cost
-            )),
-            Some(_) => {}
-            None => caveats.push(format!(
-                "The cost is at least {} USD; there is no upper bound for {} calls.",
-                total.cost,
-                known.unpriced + known.unbounded
-            )),
-        }
-        if known.single_source > UsdSum::ZERO {
-            caveats.push(format!(
-                "Of the known cost, {} USD rest on prices that only one source knows.",
-                known.single_source
-            ));
-        }
-        caveats.push(format!(
-            "Baseline and savings cover {} of {} calls: those with an exact cost and a baseline.",
-            known.compared, total.calls
-        ));
-        if known.without_usage > 0 {
-            caveats.push(format!(
-                "Tokens leave out {} calls without counts.",
-                known.without_usage
-            ));
-        }
-        if self.evicted.calls > 0 {
-            let bound = if exact(&self.evicted) { "" } else { "at least " };
-            caveats.push(format!(
-                "Left out: {} older calls for {bound}{} USD, of which the ledger kept only the sum.",
-                self.evicted.calls, self.evicted.cost
-            ));
-        }
-        if self.bad_lines > 0 {
-            caveats.push(format!(
-                "Left out: {} lines of the ledger that are damaged; what was in them is not known.",
-                self.bad_lines
-            ));
-        }
-        caveats
+    /// Returns everything that the report holds as one JSON object.
+    ///
+    /// Amounts are decimal strings in dollars, with all their digits. A count or an amount that is zero is left out of
+    /// `totals`, as in a ledger's own files; what is not known is told in `totals.coverage`.
+    pub fn to_json(&self) -> String {
+        export::json(self)
     }
-}
 
-impl Table {
-    /// Adds up the groups of a summary by the key at this place.
-    fn of(summary: &Summary, at: usize, name: &'static str) -> Self {
-        let mut by_key: BTreeMap<Option<Arc<str>>, Totals> = BTreeMap::new();
-        for group in &summary.groups {
-            let key = group.keys.get(at).cloned().flatten();
-            by_key.entry(key).or_default().merge(&group.totals);
-        }
-        let mut rows: Vec<_> = by_key
-            .into_iter()
-            .map(|(key, totals)| Row { key, totals })
-            .collect();
-        if name == "day" {
-            return Self { name, rows };
-        }
-        rows.sort_by_key(|row| Reverse(row.totals.cost));
-        Self { name, rows }
+    /// Returns a row for each day, feature, model and lane, with a header, as CSV by RFC 4180.
+    ///
+    /// A name that begins with `=`, `+`, `-`, `@`, a tab or a carriage return has an apostrophe put before it, so that
+    /// no spreadsheet takes it for a formula. Numbers are left as they are, negative ones too.
+    pub fn to_csv(&self) -> String {
+        export::csv(self)
     }
-}
 
-/// Whether the cost of all rows is known exactly.
-fn exact(totals: &Totals) -> bool {
-    totals.coverage.priced == totals.calls
-}
-
-/// Whether anything is known of the cost.
-fn known(totals: &Totals) -> bool {
-    totals.calls == 0 || totals.coverage.priced + totals.coverage.partial > 0
-}
-
-/// Returns a name that can be shown: cut to so many characters, and without those that move or hide others.
-fn shown(name: Option<&str>, most: usize) -> String {
-    let Some(name) = name else {
-        return "(none)".into();
-    };
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let visible = name
-        .chars()
-        .map(|c| if hides(c) { char::REPLACEMENT_CHARACTER } else { c });
-    let mut shown: String = visible.clone().take(most).collect();
-    if visible.count() > most {
-        shown.pop();
-        shown.push('…');
+    /// Returns the sums by feature, model and lane in Prometheus' text format, version 0.0.4, and the budgets that have
+    /// one limit for all their calls.
+    ///
+    /// Amounts have all their digits; what Prometheus makes of them is a float. Each metric is a gauge: a sum becomes
+    /// smaller when a cost is corrected or old entries are removed. The number of labels is bounded: 200 features and 200
+    /// models are named, those of the earliest days first; further ones, and names of more than 200 bytes, are added up
+    /// under `other`, and calls without a name under `none`. A user, a tag or an id is never a label.
+    pub fn to_prometheus(&self) -> String {
+        prometheus::render(self)
     }
-    if shown.is_empty() { "\"\"".into() } else { shown }
+
+    /// Returns the page with a script that fetches it again, from where it came, and shows what is new.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn to_live_html(&self) -> String {
+        html::render_live(self)
+    }
+
+    /// Returns a weak entity tag: the same for two reports that say the same, but for what changes with every moment.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn fingerprint(&self) -> String {
+        html::fingerprint(self)
+    }
 }
 
 #[cfg(test)]

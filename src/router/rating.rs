@@ -12,6 +12,8 @@ impl Quality {
     pub const BAD: Self = Self(0.0);
     /// As good as can be.
     pub const GOOD: Self = Self(1.0);
+    /// In the middle.
+    pub const HALF: Self = Self(0.5);
 
     /// Takes a number from 0 to 1; `None` for any other, and for NaN.
     ///

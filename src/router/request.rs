@@ -19,7 +19,7 @@ use crate::tokens::{Count, TokenCounter};
 use crate::wire::{self, RequestView, UnreadableBody};
 
 /// How much of the latest user message [`RouteRequest::latest_user_text`] returns at most, in bytes.
-const TEXT_LIMIT: usize = 4 << 10;
+pub(super) const TEXT_LIMIT: usize = 8 << 10;
 
 /// What a router may look things up in: prices, what models can do, and a token counter.
 #[derive(Debug, Clone, Default)]
@@ -187,15 +187,23 @@ impl<'a> RouteRequest<'a> {
         self.facts.tokens.exceeds(self.endpoint, &self.view, limit)
     }
 
-    /// Returns the text of the latest user message, at most 4 kB of it; `None` if there is none.
+    /// Returns the text of the latest user message, at most 8 kB of it; `None` if there is none.
     ///
     /// System prompts, tools and earlier turns are not part of it.
     pub fn latest_user_text(&self) -> Option<Cow<'a, str>> {
+        Some(self.latest_user_message()?.text)
+    }
+
+    /// Returns the beginning of the latest user message, and what can be told of the conversation on the way to it.
+    pub(super) fn latest_user_message(&self) -> Option<LatestMessage<'a>> {
         match self.endpoint {
-            Endpoint::ChatCompletions => latest_user_text(self.view.messages?),
+            Endpoint::ChatCompletions => LatestMessage::of_messages(self.view.messages?),
             Endpoint::Responses => {
                 let input = self.view.input?;
-                beginning_of(input).or_else(|| latest_user_text(input))
+                match beginning_of(input) {
+                    Some((text, bytes)) => Some(LatestMessage::alone(text, bytes)),
+                    None => LatestMessage::of_messages(input),
+                }
             }
             Endpoint::Embeddings | Endpoint::Other(_) => None,
         }
@@ -232,48 +240,115 @@ struct Part<'a> {
     text: Option<&'a RawValue>,
 }
 
-fn latest_user_text(messages: &RawValue) -> Option<Cow<'_, str>> {
-    let messages: Vec<Message<'_>> = serde_json::from_str(messages.get()).ok()?;
-    let is_user = |message: &&Message<'_>| message.role.is_some_and(|role| role.get() == "\"user\"");
-    let content = messages.iter().rev().find(is_user)?.content?;
-    if content.get().starts_with('"') {
-        return beginning_of(content);
-    }
-    let parts: Vec<Part<'_>> = serde_json::from_str(content.get()).ok()?;
-    let mut texts = parts.iter().filter_map(|part| beginning_of(part.text?));
-    let first = texts.next()?;
-    let Some(second) = texts.next() else {
-        return Some(first);
-    };
-    let mut all = first.into_owned();
-    for text in std::iter::once(second).chain(texts) {
-        if all.len() >= TEXT_LIMIT {
-            break;
-        }
-        all.push('\n');
-        all.push_str(&text);
-    }
-    all.truncate(wire::beginning(&all, TEXT_LIMIT).len());
-    Some(Cow::Owned(all))
+/// The latest user message of a request.
+#[derive(Debug)]
+pub(super) struct LatestMessage<'a> {
+    /// The beginning of its text.
+    pub(super) text: Cow<'a, str>,
+    /// How long the whole text is, in bytes.
+    pub(super) bytes: usize,
+    /// How many user messages there are, this one included.
+    pub(super) turns: usize,
+    pub(super) has_system: bool,
 }
 
-/// Decodes the first 4 kB of a JSON string, however long it is; `None` for any other value.
-fn beginning_of(value: &RawValue) -> Option<Cow<'_, str>> {
+impl<'a> LatestMessage<'a> {
+    const fn alone(text: Cow<'a, str>, bytes: usize) -> Self {
+        Self {
+            text,
+            bytes,
+            turns: 1,
+            has_system: false,
+        }
+    }
+
+    fn of_messages(messages: &'a RawValue) -> Option<Self> {
+        let messages: Vec<Message<'a>> = serde_json::from_str(messages.get()).ok()?;
+        let roles = || messages.iter().filter_map(|message| message.role);
+        let is_user = |message: &&Message<'_>| message.role.is_some_and(|role| role.get() == "\"user\"");
+        let content = messages.iter().rev().find(is_user)?.content?;
+        let (text, bytes) = match beginning_of(content) {
+            Some(text) => text,
+            None => text_of_parts(content)?,
+        };
+        Some(Self {
+            text,
+            bytes,
+            turns: messages.iter().filter(is_user).count(),
+            has_system: roles().any(|role| matches!(role.get(), "\"system\"" | "\"developer\"")),
+        })
+    }
+}
+
+fn text_of_parts(content: &RawValue) -> Option<(Cow<'_, str>, usize)> {
+    let parts: Vec<Part<'_>> = serde_json::from_str(content.get()).ok()?;
+    let mut texts = parts.iter().filter_map(|part| beginning_of(part.text?));
+    let (first, mut bytes) = texts.next()?;
+    let Some(second) = texts.next() else {
+        return Some((first, bytes));
+    };
+    let mut all = first.into_owned();
+    for (text, more) in std::iter::once(second).chain(texts) {
+        bytes += 1 + more;
+        if all.len() < TEXT_LIMIT {
+            all.push('\n');
+            all.push_str(&text);
+        }
+    }
+    all.truncate(wire::beginning(&all, TEXT_LIMIT).len());
+    Some((Cow::Owned(all), bytes))
+}
+
+/// Decodes the first 8 kB of a JSON string, however long it is, and tells how long it is decoded; `None` for any other
+/// value.
+fn beginning_of(value: &RawValue) -> Option<(Cow<'_, str>, usize)> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.len() <= TEXT_LIMIT {
-        return wire::string(value);
+        let text = wire::string(value)?;
+        let bytes = text.len();
+        return Some((text, bytes));
     }
-    let kept = wire::beginning(inner, TEXT_LIMIT);
+    let (end, bytes) = measure(inner);
+    let kept = inner.get(..end)?;
     if !kept.contains('\\') {
-        return Some(Cow::Borrowed(kept));
+        return Some((Cow::Borrowed(kept), bytes));
     }
-    // The cut may lie inside an escape; the longest, a pair of surrogates, has twelve bytes.
-    (0..12).find_map(|back| {
-        let kept = kept.get(..kept.len().checked_sub(back)?)?;
-        serde_json::from_str::<String>(&format!("\"{kept}\""))
-            .ok()
-            .map(Cow::Owned)
-    })
+    let text = serde_json::from_str::<String>(&format!("\"{kept}\"")).ok()?;
+    Some((Cow::Owned(text), bytes))
+}
+
+/// Returns where the first 8 kB of what stands in a JSON string end, and how many bytes it has when it is decoded.
+fn measure(inner: &str) -> (usize, usize) {
+    let (mut at, mut decoded, mut end) = (0, 0, None);
+    while let Some(rest) = inner.get(at..).filter(|rest| !rest.is_empty()) {
+        let plain = memchr::memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
+        if end.is_none() && decoded + plain > TEXT_LIMIT {
+            end = Some(at + wire::beginning(rest, TEXT_LIMIT - decoded).len());
+        }
+        let (raw, bytes) = rest.get(plain..).map_or((0, 0), escape);
+        if end.is_none() && decoded + plain + bytes > TEXT_LIMIT {
+            end = Some(at + plain);
+        }
+        at += plain + raw;
+        decoded += plain + bytes;
+    }
+    (end.unwrap_or(inner.len()), decoded)
+}
+
+/// Returns how long the escape is that a text begins with, and how many bytes it stands for.
+fn escape(text: &str) -> (usize, usize) {
+    let unit = |at: usize| u16::from_str_radix(text.get(at..at + 4)?, 16).ok();
+    match text.as_bytes() {
+        [] => (0, 0),
+        [_, b'u', ..] => match unit(2) {
+            Some(0..0x80) => (6, 1),
+            Some(0x80..0x800) => (6, 2),
+            Some(0xd800..0xdc00) if text.get(6..8) == Some("\\u") => (12, 4),
+            Some(_) => (6, 3),
+            None => (text.len(), 0),
+        },
+        _ => (text.len().min(2), 1),
+    }
 }
 
 #[cfg(test)]
@@ -318,10 +393,25 @@ mod tests {
     proptest! {
         #[test]
         fn a_long_message_is_cut_to_a_prefix_of_itself(unit in "[a\\n\"é😀\u{1}]{1,7}") {
-            let long = unit.repeat(5_000);
+            let long = unit.repeat(10_000);
             let body = json!({"model": "m", "messages": [{"role": "user", "content": long}]});
             let read = text(&Endpoint::ChatCompletions, &body).unwrap();
-            prop_assert!(long.starts_with(&read) && read.len() <= TEXT_LIMIT && read.len() > TEXT_LIMIT / 12);
+            prop_assert!(long.starts_with(&read) && read.len() <= TEXT_LIMIT && read.len() > TEXT_LIMIT - 4);
+        }
+
+        #[test]
+        fn the_length_of_a_message_is_that_of_its_text(unit in "[a\\n\"é😀\u{1}]{1,7}", times in 1_usize..5_000) {
+            let long = unit.repeat(times);
+            let escaped: Vec<String> = long.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            let escaped = escaped.concat();
+            for content in [json!(long).to_string(), format!("\"{escaped}\""), json!([{"text": long}]).to_string()] {
+                let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
+                let facts = Facts::default();
+                let request = RouteRequest::read(&Endpoint::ChatCompletions, body.as_bytes(), &facts).unwrap();
+                let latest = request.latest_user_message().unwrap();
+                prop_assert_eq!(latest.bytes, long.len());
+                prop_assert_eq!(latest.text, wire::beginning(&long, TEXT_LIMIT));
+            }
         }
     }
 }

@@ -10,6 +10,12 @@ use crate::model::ModelId;
 ///
 /// The input is judged from its length in bytes where that suffices, else counted until it is clear.
 ///
+/// Length alone tells a little of which prompts a cheap model fails on. The APGR of the input tokens, with the best lines
+/// that can be drawn, is 0.581 (0.564 to 0.599) on MMLU, 0.591 (0.550 to 0.630) on GSM8K and 0.654 (0.610 to 0.699) on
+/// MMLU-Pro, where a coin has 0.500; at the default of 2,000 tokens all of these prompts are short, and all go to the
+/// cheap model (`cargo bench --bench router -- tables`; [`Curve`](super::Curve) defines the measure). It saves where long
+/// inputs are what is hard, or is to be paid for. [Measure](super::evaluate) it on your own traffic.
+///
 /// # Default
 /// - at most 2,000 input tokens
 /// - any limit on output tokens, or none
@@ -87,6 +93,6 @@ impl Router for TokenCountRouter {
     }
 
     fn candidates(&self) -> Vec<ModelId> {
-        self.tiers.both()
+        self.tiers.all()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,8 +25,11 @@ struct Content {
     calls_left: Option<u64>,
     /// Calls that change something until one fails.
     calls_to_fault: Option<u64>,
+    /// The calls at which there is no room for anything new.
+    full: Range<u64>,
     syncs_fail: bool,
     calls: u64,
+    syncs: u64,
     /// Counts the processes, so that locks of one that was killed are not let go again by its remains.
     process: u64,
 }
@@ -52,9 +56,21 @@ impl MemoryDisk {
         self.content().calls_left = Some(calls);
     }
 
+    /// Whether every call fails.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.content().is_alive().is_err()
+    }
+
     /// Fails one call after so many more that change something.
     pub(crate) fn fail_after(&self, calls: u64) {
         self.content().calls_to_fault = Some(calls);
+    }
+
+    /// Has no room after so many calls that change something, for so many of them.
+    pub(crate) fn fill_after(&self, calls: u64, times: u64) {
+        let mut content = self.content();
+        let begin = content.calls.saturating_add(calls);
+        content.full = begin..begin.saturating_add(times);
     }
 
     /// Lets every sync fail, or none any more.
@@ -65,6 +81,11 @@ impl MemoryDisk {
     /// Returns how many calls changed something so far.
     pub(crate) fn calls(&self) -> u64 {
         self.content().calls
+    }
+
+    /// Returns how many of them were syncs.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.content().syncs
     }
 
     /// Puts a file there, with all directories, safe from everything.
@@ -95,6 +116,7 @@ impl MemoryDisk {
         content.locks.clear();
         content.calls_left = None;
         content.calls_to_fault = None;
+        content.full = 0..0;
         content.syncs_fail = false;
     }
 
@@ -140,8 +162,19 @@ impl Content {
         Ok(())
     }
 
+    /// Counts a call that needs room.
+    fn grow(&mut self) -> io::Result<()> {
+        let is_full = self.full.contains(&self.calls);
+        self.call()?;
+        if is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
     fn sync(&mut self, file: usize) -> io::Result<()> {
         self.call()?;
+        self.syncs += 1;
         if self.syncs_fail {
             return Err(io::Error::other("no sync"));
         }
@@ -171,7 +204,7 @@ impl Disk for MemoryDisk {
         if content.names.contains_key(path) {
             return Ok(());
         }
-        content.call()?;
+        content.grow()?;
         for dir in path.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
             content.names.entry(dir.to_owned()).or_insert(Node::Dir);
         }
@@ -180,7 +213,7 @@ impl Disk for MemoryDisk {
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut content = self.content();
-        content.call()?;
+        content.grow()?;
         if content.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -242,7 +275,7 @@ impl Disk for MemoryDisk {
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Lock>> {
         let mut content = self.content();
-        content.call()?;
+        content.grow()?;
         let free = content.locks.insert(path.to_owned());
         let process = content.process;
         let lock = || -> Lock {
@@ -266,6 +299,7 @@ impl Disk for MemoryDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut content = self.content();
         content.call()?;
+        content.syncs += 1;
         if content.syncs_fail {
             return Err(io::Error::other("no sync"));
         }
@@ -295,8 +329,8 @@ impl DiskFile for MemoryFile {
         if content.process != self.process {
             return Err(io::Error::other("the process is gone"));
         }
-        let called = content.call();
-        // Who dies in the middle of a write leaves a part of it.
+        let called = content.grow();
+        // Who dies in the middle of a write, or finds no room for it, leaves a part of it.
         let part = if called.is_ok() {
             bytes.len()
         } else {

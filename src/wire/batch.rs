@@ -94,6 +94,9 @@ pub struct FileView {
     /// Its size.
     #[serde(default)]
     pub bytes: Option<u64>,
+    /// When it was created, in seconds since 1970.
+    #[serde(default)]
+    pub created_at: Option<i64>,
 }
 
 /// One page of a listing.

@@ -3,6 +3,7 @@
 //! Everything here borrows from the bytes it is given and decodes only what is asked for. The typed structs of
 //! async-openai decode the same bytes a second time for the caller; what they refuse is metered here first.
 
+mod answer;
 mod batch;
 mod members;
 mod request;
@@ -12,6 +13,7 @@ mod tools;
 
 pub(crate) use members::{members, text};
 
+pub use answer::{AnswerChoice, AnswerView, Ended, ToolCallView};
 pub use batch::{BatchErrors, BatchLine, BatchView, FileView, LineError, LineOutcome, Page, RequestCounts};
 pub use request::{Edit, RequestView, UnreadableBody, splice};
 pub use response::{ErrorView, ResponseView, UsageReading, read_usage};

@@ -15,8 +15,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thrifty::batch::{BatchPolicy, BatchStore, Durability, Extent, FileStore, Position, Record, StoreError};
-use thrifty::simulator::Simulator;
+use thrifty::simulator::{Simulator, SimulatorServer};
 use thrifty::{Endpoint, LlmClient, Transport};
+use tokio::runtime::Runtime;
 
 /// Tells a child of this test what to do: the step to die at, the server, the spool.
 const CHILD: &str = "THRIFTY_TEST_BATCH_CHILD";
@@ -94,9 +95,11 @@ impl BatchStore for Deadly {
 }
 
 fn policy(lines: usize) -> BatchPolicy {
+    // All in one batch have to be there however slow the machine is.
+    let delay = if lines < REQUESTS { 20 } else { 2_000 };
     BatchPolicy::default()
         .with_max_requests(lines.try_into().unwrap())
-        .with_max_delay(Duration::from_millis(20))
+        .with_max_delay(Duration::from_millis(delay))
         .with_poll(Duration::from_millis(3), Duration::from_millis(20))
         .with_settle(Duration::from_millis(20))
 }
@@ -193,18 +196,24 @@ pub(crate) fn ended(child: Child) -> bool {
     true
 }
 
-/// Runs the program until it ends by itself, killing it as it is told, and checks what it got and what it was billed.
-fn runs(mut kill: impl FnMut(usize) -> Kill) -> usize {
-    let dir = TempDir::new().unwrap();
-    let simulator = Simulator::builder()
-        .with_batch_delay(Duration::from_millis(5))
-        .build();
+/// Serves a simulator on loopback for as long as both are kept.
+pub(crate) fn served(simulator: &Simulator) -> (Runtime, SimulatorServer) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
     let server = runtime.block_on(simulator.serve()).unwrap();
+    (runtime, server)
+}
+
+/// Runs the program until it ends by itself, killing it as it is told, and checks what it got and what it was billed.
+fn runs(mut kill: impl FnMut(usize) -> Kill) -> usize {
+    let dir = TempDir::new().unwrap();
+    let simulator = Simulator::builder()
+        .with_batch_delay(Duration::from_millis(5))
+        .build();
+    let (_runtime, server) = served(&simulator);
     let base = server.base_url();
     let mut kills = 0;
     let mut run = 0;

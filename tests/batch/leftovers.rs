@@ -104,6 +104,43 @@ async fn a_batch_made_twice_is_cancelled_and_what_it_ran_is_booked_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_batch_is_cancelled_though_the_server_is_busy_at_first() {
+    let (api, books) = (
+        FakeApi::default().doubling_creates(1).with_pages_of(100),
+        Books::default(),
+    );
+    let api = api
+        .with_runs(|_| Duration::from_secs(600))
+        .failing("cancel", 3, Fail::Status(503));
+    let collector = BatchCollector::builder(api.clone())
+        .with_observer(books.clone())
+        .build();
+    let handle = collector.enqueue(&ask(1)).await.unwrap();
+    let id = handle.id();
+    assert_eq!(handle.await.unwrap().echo, 1);
+    assert_eq!((api.batches(), api.cancels()), (2, 1));
+    assert_eq!(books.told(), [(id, true, false, false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_second_batch_ran_is_booked_once_though_it_cannot_be_read_at_first() {
+    for fail in [Fail::Status(500), Fail::Page] {
+        let (api, books) = (
+            FakeApi::default().doubling_creates(1).with_pages_of(100),
+            Books::default(),
+        );
+        let api = api.ignoring_cancels().failing("download", 3, fail);
+        let collector = BatchCollector::builder(api.clone())
+            .with_observer(books.clone())
+            .build();
+        let handle = collector.enqueue(&ask(1)).await.unwrap();
+        let id = handle.id();
+        assert_eq!(handle.await.unwrap().echo, 1);
+        assert_eq!(books.told(), [(id, true, true, true), (id, true, false, false)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_the_server_has_deleted_is_uploaded_once_more() {
     let tries = 10;
     for (fail, answered) in [(Fail::NoFile, true), (Fail::Status(400), false)] {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use thrifty::batch::{BatchCollector, BatchError, BatchPolicy, InMemoryStore};
-use thrifty::{ErrorKind, Timestamp};
+use thrifty::{Endpoint, ErrorKind, Timestamp};
 use tokio::time::Instant;
 
-use super::fake::{End, FakeApi, Line, completed, good, with_status};
+use super::fake::{End, FakeApi, Line, completed, good, not_run, with_status};
 use super::{ask, paused, some};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -129,6 +129,46 @@ async fn no_more_batches_are_made_within_an_hour_than_the_server_takes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_file_has_more_bytes_or_embedding_inputs_than_the_server_takes() {
+    let api = FakeApi::default().with_pages_of(100);
+    let most = 10_000;
+    let policy = BatchPolicy::default().with_max_bytes(most.try_into().unwrap());
+    let collector = BatchCollector::builder(api.clone()).with_policy(policy).build();
+    all_are_answered(&collector, 300).await;
+    let made = api.made();
+    assert!(made.iter().all(|(_, bytes)| *bytes <= most), "{made:?}");
+    assert!((4..10).contains(&made.len()), "{} files", made.len());
+
+    let api = FakeApi::default().with_pages_of(100);
+    let collector = BatchCollector::builder(api.clone()).build();
+    for n in 0..3 {
+        let body = json!({"model": "text-embedding-3-small", "input": vec!["x"; 20_000], "n": n});
+        let enqueue = collector.enqueue_raw(Endpoint::Embeddings, body.to_string());
+        drop(enqueue.await.unwrap());
+    }
+    collector.shutdown(HOUR).await.unwrap();
+    let lines: Vec<_> = (0..api.batches()).map(|batch| api.lines(batch).len()).collect();
+    assert_eq!(lines, [2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_made_as_its_server_wants_it() {
+    for (policy, window) in [
+        (BatchPolicy::default(), "24h"),
+        (BatchPolicy::azure_openai(), "24h"),
+        (BatchPolicy::together(), "24h"),
+        (BatchPolicy::groq(), "7d"),
+    ] {
+        let api = FakeApi::default();
+        let collector = BatchCollector::builder(api.clone()).with_policy(policy).build();
+        all_are_answered(&collector, 2).await;
+        let new = api.asked_for(0);
+        assert_eq!(new["completion_window"], window);
+        assert_eq!(new["endpoint"], "/v1/chat/completions");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_line_that_the_server_does_not_name_is_found_by_division() {
     let bad = |line: &Line| [17, 4_711].contains(&line.body["n"].as_u64().unwrap());
     let api = FakeApi::default().with_pages_of(100).with_plan(move |_, lines| {
@@ -187,7 +227,7 @@ async fn when_most_lines_fail_alike_their_lane_is_held_back_until_a_few_succeed(
     assert_eq!(collector.progress().borrow().held, 2_000);
     // Another model goes on.
     let other = collector
-        .enqueue_raw(thrifty::Endpoint::ChatCompletions, other)
+        .enqueue_raw(Endpoint::ChatCompletions, other)
         .await
         .unwrap();
     for (n, handle) in handles.into_iter().enumerate() {
@@ -209,8 +249,8 @@ async fn a_line_refused_for_what_it_asks_is_final_though_it_has_no_status() {
     let api = FakeApi::default().with_plan(|_, lines| End {
         status: "completed",
         error: vec![
-            super::not_run(&lines[0], "context_length_exceeded"),
-            super::not_run(&lines[1], "content_policy_violation"),
+            not_run(&lines[0], "context_length_exceeded"),
+            not_run(&lines[1], "content_policy_violation"),
         ],
         ..End::default()
     });

@@ -12,8 +12,8 @@ use thrifty::batch::{
     BatchCollector, BatchError, BatchStore, Cancelled, FileStore, InMemoryStore, StoreError,
 };
 
-use crate::fake::{FakeApi, completed};
-use crate::{Books, Echo, ask, paused};
+use super::fake::{FakeApi, completed};
+use super::{Books, Echo, ask, paused};
 
 fn on(api: &FakeApi, store: impl BatchStore) -> BatchCollector {
     BatchCollector::builder(api.clone()).with_store(store).build()
@@ -71,7 +71,10 @@ fn nothing_is_left_of_what_was_answered_and_used() {
             assert!(collector.enqueue(&ask(n)).await.unwrap().await.is_ok());
         }
         let cancelled = collector.enqueue(&ask(9)).key("never").await.unwrap();
-        assert_eq!(collector.cancel(cancelled.id()), Cancelled::Withdrawn);
+        assert_eq!(
+            collector.cancel(cancelled.id()).await.unwrap(),
+            Cancelled::Withdrawn
+        );
     });
     paused().block_on(async {
         let collector = on(&api, spool(&dir));
@@ -150,6 +153,18 @@ async fn an_outcome_is_leased_to_one_at_a_time() {
     drop((held, again));
     assert_eq!(collector.shutdown(Duration::from_secs(60)).await.unwrap(), []);
     assert!(first.next().await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_another_outcome_learns_of_a_shutdown_when_nothing_is_pending() {
+    let collector = on(&FakeApi::default(), InMemoryStore::default());
+    let mut outcomes = collector.outcomes("indexer");
+    let waiting = tokio::spawn(async move { outcomes.next().await.unwrap().is_none() });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(collector.shutdown(Duration::from_secs(60)).await.unwrap(), []);
+    let learned = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    assert!(learned.expect("it does not wait for ever").unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use async_openai::error::OpenAIError;
 use async_openai::traits::RequestOptionsBuilder;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use thrifty::batch::BatchError;
+use thrifty::batch::{BatchError, FileStore};
 use thrifty::ledger::{Degradation, LedgerEntry, Role, Status};
 use thrifty::pricing::Cost;
 use thrifty::router::FixedRouter;
@@ -203,6 +203,28 @@ async fn a_call_dropped_while_it_is_buffered_is_withdrawn() {
     );
     assert_eq!(tracked.receipt().await.unwrap().entries(), [row]);
     assert!(llm.shutdown(DAY).await.unwrap().is_empty());
+    assert_eq!(simulator.request_count(), 0);
+}
+
+#[tokio::test]
+async fn a_call_dropped_while_its_request_is_made_durable_is_withdrawn() {
+    let (simulator, dir) = (Simulator::new(), tempfile::tempdir().unwrap());
+    let llm = client_of(&simulator)
+        .with_batch_store(FileStore::open(dir.path()).unwrap())
+        .build()
+        .unwrap();
+    llm.flush().await.unwrap();
+    for n in 0..20 {
+        let scope = llm.within(DAY);
+        let chats = scope.chat();
+        let mut call = Box::pin(chats.create(chat("gpt-4o", &format!("question {n}"))));
+        while llm.collector().pending().is_empty() {
+            assert!(futures_util::poll!(&mut call).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(call);
+        assert!(llm.collector().pending().is_empty());
+    }
     assert_eq!(simulator.request_count(), 0);
 }
 

@@ -1,13 +1,10 @@
 //! A ledger on a disk that is full, by a real limit on a real file system.
 
-use std::process::Command;
-
-use rustix::process::{Resource, Rlimit};
 use tempfile::TempDir;
 use thrifty::ledger::{CostLedger, FileLedger, Query};
 use thrifty::simulator::Simulator;
 
-use super::{chat, client_of, rows};
+use super::{chat, client_of, rows, small_files};
 
 /// The child is this test again, in a process whose files may not grow beyond 16 kB until it lifts that limit.
 #[tokio::test]
@@ -16,15 +13,7 @@ async fn a_disk_that_is_full_costs_no_answer_and_once_there_is_room_no_row() {
     const NAME: &str = "full_disk::a_disk_that_is_full_costs_no_answer_and_once_there_is_room_no_row";
     let Some(dir) = std::env::var_os(CHILD) else {
         let dir = TempDir::new().unwrap();
-        let limited = "trap '' XFSZ; ulimit -S -f 32; exec \"$0\" \"$@\"";
-        let child = Command::new("sh")
-            .args(["-c", limited])
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", NAME])
-            .env(CHILD, dir.path())
-            .output()
-            .unwrap();
-        assert!(child.status.success(), "{child:?}");
+        small_files::run_again(NAME, CHILD, dir.path());
         let ledger = FileLedger::open(dir.path()).unwrap();
         assert!(ledger.recovery().torn.is_empty());
         let summary = ledger.query(&Query::new()).await.unwrap();
@@ -40,12 +29,7 @@ async fn a_disk_that_is_full_costs_no_answer_and_once_there_is_room_no_row() {
     let error = llm.flush().await.unwrap_err();
     assert!(rows(&llm).await.len() < 100, "{error}");
 
-    let limit = rustix::process::getrlimit(Resource::Fsize);
-    let lifted = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    rustix::process::setrlimit(Resource::Fsize, lifted).unwrap();
+    small_files::lift();
     assert!(llm.flush().await.unwrap().is_empty());
     assert_eq!(rows(&llm).await.len(), 100);
 }

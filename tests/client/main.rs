@@ -15,9 +15,13 @@ mod budgets;
 #[cfg(unix)]
 mod budgets_killed;
 mod calls;
+mod cascade_batches;
+mod cascade_budgets;
+mod cascades;
 mod flex;
 #[cfg(unix)]
 mod full_disk;
+mod learned;
 mod ledger;
 mod lost;
 mod overtaken;
@@ -26,6 +30,9 @@ mod queue;
 mod retry;
 mod routers;
 mod routing;
+mod shadows;
+#[cfg(unix)]
+mod small_files;
 mod streams;
 mod transport;
 

@@ -1,7 +1,17 @@
 //! What each built-in router does with a request; that they keep the contract is in `contract`.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
+mod cascaded;
 mod contract;
+mod evaluate;
+mod learned;
+mod threshold;
+mod verifiers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

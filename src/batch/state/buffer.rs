@@ -1,6 +1,6 @@
 //! The requests of one lane that wait for a file: a list that runs through their rows, the oldest first.
 
-use super::rows::{Place, Row, Rows};
+use super::rows::{Place, Request, Row, Rows};
 use crate::batch::line;
 
 /// The requests of one lane that wait for a file.
@@ -73,14 +73,44 @@ impl Buffer {
         }
     }
 
+    /// Takes out those that have waited for the longest time, as long as they are these ones in this order; `each` is given
+    /// what is taken. Returns how many they are.
+    pub(super) fn take_oldest(
+        &mut self,
+        rows: &mut Rows,
+        these: &[Row],
+        to: Place,
+        mut each: impl FnMut(Row, &mut Request),
+    ) -> usize {
+        let mut taken = 0;
+        for row in these {
+            let Some(request) = rows.get_mut(*row).filter(|_| self.first == *row) else {
+                break;
+            };
+            request.set_place(to);
+            request.before = Row::NONE;
+            self.first = std::mem::replace(&mut request.after, Row::NONE);
+            self.len -= 1;
+            self.bytes -= line::bound(request.line.len);
+            self.inputs -= usize::from(request.inputs);
+            each(*row, request);
+            taken += 1;
+        }
+        match rows.get_mut(self.first) {
+            Some(first) => first.before = Row::NONE,
+            None => self.last = Row::NONE,
+        }
+        taken
+    }
+
     /// Returns the one that waits for the longest time.
     pub(super) fn oldest(&self) -> Option<Row> {
         self.first.some()
     }
 
     /// Returns all, the oldest first.
-    pub(super) fn iter<'a>(&self, rows: &'a Rows) -> impl Iterator<Item = Row> + 'a {
-        let after = |row: &Row| rows.get(*row).and_then(|request| request.after.some());
-        std::iter::successors(self.first.some(), after)
+    pub(super) fn iter<'a>(&self, rows: &'a Rows) -> impl Iterator<Item = (Row, &'a Request)> + 'a {
+        let at = |row: Row| Some((row.some()?, rows.get(row)?));
+        std::iter::successors(at(self.first), move |(_, request)| at(request.after))
     }
 }

@@ -45,9 +45,19 @@ impl Flush {
 #[derive(Debug, Clone)]
 pub(in crate::batch) enum Phase {
     Sealed,
-    Uploaded { file_id: Arc<str> },
-    Creating { file_id: Arc<str>, at: Timestamp },
-    Submitted { batch_id: Arc<str>, file_id: Arc<str> },
+    /// Its file was about to be sent; whether the server has it is not known.
+    Uploading,
+    Uploaded {
+        file_id: Arc<str>,
+    },
+    Creating {
+        file_id: Arc<str>,
+        at: Timestamp,
+    },
+    Submitted {
+        batch_id: Arc<str>,
+        file_id: Arc<str>,
+    },
 }
 
 impl State {
@@ -57,22 +67,30 @@ impl State {
         self.closed(id);
         self.next_flush += 1;
         let number = self.next_flush;
-        let (mut open, mut bytes, mut lane, mut deadline) = (0, 0, 0, None);
-        for row in &lines {
+        let (place, mut sum) = (Place::InFlush(number), Sum::default());
+        let first = lines.first().and_then(|row| self.rows.get(*row));
+        let mut lane = first.map_or(0, |request| request.lane);
+        // Most files are made of what has waited for the longest time.
+        let oldest = self.lanes.get_mut(lane as usize).map_or(0, |lane| {
+            let extras = &self.extras;
+            let each = |row, request: &mut Request| {
+                sum.add(request, extras.get(&row).and_then(|extra| extra.deadline));
+            };
+            lane.buffer.take_oldest(&mut self.rows, &lines, place, each)
+        });
+        for row in lines.get(oldest..).unwrap_or_default() {
             match self.rows.get(*row).map(Request::place) {
-                Some(Place::Buffered) => self.leave_buffer(*row, Place::InFlush(number)),
+                Some(Place::Buffered) => self.leave_buffer(*row, place),
                 Some(Place::InFlush(_)) => self.leave_flush(*row),
                 Some(Place::Nowhere) | None => {}
             }
+            let deadline = self.deadline(*row);
             // One that is settled keeps its place in the order of the lines only.
             let request = self.rows.get_mut(*row);
             if let Some(request) = request.filter(|request| !request.is_settled()) {
-                request.set_place(Place::InFlush(number));
-                request.flags.open = true;
-                open += 1;
-                bytes += u64::from(request.line.len);
+                request.set_place(place);
                 lane = request.lane;
-                deadline = earlier(deadline, self.deadline(*row));
+                sum.add(request, deadline);
             }
         }
         if let Some(lane) = self.lanes.get_mut(lane as usize) {
@@ -81,14 +99,14 @@ impl State {
         let flush = Flush {
             number,
             lines,
-            open,
+            open: sum.open,
             phase: Phase::Sealed,
             uploads: 0,
             fenced: false,
             runner: 0,
             lane,
-            bytes,
-            deadline,
+            bytes: sum.bytes,
+            deadline: sum.deadline,
             made_at: None,
             refused: None,
             failed_alike: false,
@@ -120,6 +138,11 @@ impl State {
         lines.iter().map(move |row| still(row).then_some(*row))
     }
 
+    /// Returns how often a flush was about to be uploaded.
+    pub(in crate::batch) fn uploads(&self, flush: &FlushId) -> u32 {
+        self.flushes.get(flush).map_or(0, |flush| flush.uploads)
+    }
+
     /// Returns the rows of a flush of which nothing is known yet.
     pub(in crate::batch) fn open_lines(&self, flush: &FlushId) -> Vec<Row> {
         let lines = self.lines_of(flush).flatten();
@@ -128,8 +151,13 @@ impl State {
     }
 
     /// Keeps only those lines that are still in a flush, as they are in its file.
-    pub(in crate::batch) fn keep_lines(&mut self, id: &FlushId, lines: Vec<Row>) {
-        self.change(id, |flush| flush.lines = lines);
+    pub(super) fn forget_left_lines(&mut self, id: &FlushId) {
+        let all_are_open = |flush: &Flush| flush.open == flush.lines.len();
+        if self.flushes.get(id).is_none_or(all_are_open) {
+            return;
+        }
+        let kept = self.lines_of(id).flatten().collect();
+        self.change(id, |flush| flush.lines = kept);
     }
 
     /// Takes a line off those that are open; its request stays known until it is released.
@@ -213,6 +241,23 @@ impl State {
         for row in lines {
             self.leave_flush(row);
         }
+    }
+}
+
+/// What the lines of a flush come to.
+#[derive(Debug, Default)]
+struct Sum {
+    open: usize,
+    bytes: u64,
+    deadline: Option<Timestamp>,
+}
+
+impl Sum {
+    fn add(&mut self, request: &mut Request, deadline: Option<Timestamp>) {
+        request.flags.open = true;
+        self.open += 1;
+        self.bytes += u64::from(request.line.len);
+        self.deadline = earlier(self.deadline, deadline);
     }
 }
 

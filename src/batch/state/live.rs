@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Flush, Phase, Progress, Row, State};
 use crate::batch::api::BatchItem;
-use crate::batch::handle::Slot;
+use crate::batch::handle::{Seat, Slot};
 
 /// Who waits for a request, and what its caller wants back with it.
 #[derive(Debug, Default)]
@@ -17,9 +17,9 @@ pub(in crate::batch) struct Live {
 }
 
 impl State {
-    /// Returns where the outcome of a request is waited for.
-    pub(in crate::batch) fn slot(&mut self, row: Row) -> Arc<Slot> {
-        self.live.entry(row).or_default().slot.clone()
+    /// Takes a place among those who wait for the outcome of a request.
+    pub(in crate::batch) fn sit(&mut self, row: Row) -> Seat {
+        self.live.entry(row).or_default().slot.sit()
     }
 
     /// Returns it if anybody may be there.
@@ -98,13 +98,14 @@ impl State {
         let unsent = |flush: &&Flush| !matches!(flush.phase, Phase::Submitted { .. });
         let uploading: usize = self.flushes.values().filter(unsent).map(|flush| flush.open).sum();
         let uploading = uploading.min(self.open.saturating_sub(buffered));
-        let in_flight = self.open.saturating_sub(buffered + uploading);
+        // An outcome counts once its books know of it.
+        let in_flight = self.open.saturating_sub(buffered + uploading) + self.telling;
         Progress {
             buffered,
             held: self.held(),
             uploading,
             in_flight,
-            done: self.done,
+            done: self.done.saturating_sub(self.telling as u64),
         }
     }
 }

@@ -6,6 +6,7 @@ mod crowd;
 mod due;
 mod flushes;
 mod live;
+mod lost_answers;
 mod queue;
 mod rescue;
 mod rows;
@@ -79,6 +80,8 @@ pub(super) struct State {
     /// Records that took effect but that the store had no room for. They come before any other.
     pub(super) unwritten: Vec<Record>,
     pub(super) deliveries: Deliveries,
+    /// How many requests are settled whose outcome is not told yet.
+    pub(super) telling: usize,
     rows: Rows,
     keys: HashMap<Arc<str>, Row>,
     extras: HashMap<Row, Extra>,
@@ -134,11 +137,14 @@ impl State {
             Record::UploadIntended { flush, without, .. } => {
                 self.change(flush, |flush| {
                     flush.uploads += 1;
+                    flush.phase = Phase::Uploading;
                     flush.fenced = false;
                 });
                 for row in without.iter().filter_map(|id| self.find(*id)).collect::<Vec<_>>() {
                     self.leave_flush(row);
                 }
+                // A server names lines by their number in the file.
+                self.forget_left_lines(flush);
             }
             Record::Uploaded { flush, input_file_id } => self.change(flush, |flush| {
                 flush.phase = Phase::Uploaded {
@@ -166,6 +172,7 @@ impl State {
             }),
             Record::Requeued { id, attempts } => {
                 if let Some(row) = self.find(*id) {
+                    self.unsettle(row);
                     self.leave_flush(row);
                     self.requeued(row, *attempts);
                 }
@@ -174,6 +181,8 @@ impl State {
             Record::SendOver { id } => self.send_over(*id),
             Record::Settled { id, verdict } => {
                 if let Some(row) = self.find(*id) {
+                    // If it was settled before, that answer was lost.
+                    self.unsettle(row);
                     self.settled(row, verdict.clone());
                 }
             }
@@ -392,32 +401,6 @@ impl State {
         }
     }
 
-    /// Takes settlements back whose answers were lost with the power; returns those whose batch is closed.
-    pub(super) fn reopen(&mut self, rows: &[Row]) -> Vec<Row> {
-        let mut closed = Vec::new();
-        for row in rows {
-            let Some(Verdict::Answered(answer)) = self.verdicts.get(row) else {
-                continue;
-            };
-            match answer
-                .batch_id
-                .as_deref()
-                .and_then(|batch| self.flush_of_batch(batch))
-            {
-                Some(flush) => {
-                    self.verdicts.remove(row);
-                    if let Some(request) = self.rows.get_mut(*row) {
-                        request.flags.settled = false;
-                    }
-                    self.open += 1;
-                    self.return_to(&flush, *row);
-                }
-                None => closed.push(*row),
-            }
-        }
-        closed
-    }
-
     pub(super) fn acknowledged(&mut self, row: Row) {
         let Some(request) = self.rows.get_mut(row) else {
             return;
@@ -467,7 +450,7 @@ impl State {
 
     /// Whether there is nothing to do, now or later.
     pub(super) fn is_idle(&self) -> bool {
-        self.open == 0 && self.flushes.is_empty() && self.rescuing == 0
+        self.open == 0 && self.flushes.is_empty() && self.rescuing == 0 && self.unwritten.is_empty()
     }
 
     pub(super) fn pending(&self) -> Vec<RequestId> {
@@ -475,6 +458,14 @@ impl State {
         let mut pending = Vec::with_capacity(self.open);
         pending.extend(open.map(|(_, request)| request.id()));
         pending
+    }
+
+    /// Returns what is pending, of which these are a part; they are all of it after most flushes.
+    pub(super) fn pending_with(&self, sealed: Vec<RequestId>) -> Vec<RequestId> {
+        if sealed.len() == self.open {
+            return sealed;
+        }
+        self.pending()
     }
 
     /// Returns every request.

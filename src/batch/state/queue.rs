@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::breaker::PROBE_LINES;
-use super::{Flush, LaneState, Phase, Row, State};
+use super::{Flush, LaneState, Phase, Request, Row, State};
 use crate::batch::policy::{BatchPolicy, MAX_EMBEDDING_INPUTS};
 use crate::batch::store::FlushId;
 use crate::clock::{Timestamp, bounded};
+use crate::id::RequestId;
 use crate::model::ModelId;
 
 /// A token is taken for this many bytes of a line: more tokens than most texts have.
@@ -189,7 +190,7 @@ impl State {
         policy: &BatchPolicy,
         max_age: Duration,
         now: Instant,
-    ) -> Option<Vec<Row>> {
+    ) -> Option<(Vec<Row>, Vec<RequestId>)> {
         let old = |row: Row| {
             let since = self.rows.get(row).map_or(0, |request| request.since);
             self.moment(since) + bounded(max_age) <= now
@@ -208,21 +209,23 @@ impl State {
         let (mut bytes, mut inputs) = (0, 0);
         // A line that alone is too large, under a policy that has changed, goes alone.
         let mut first = true;
-        let fits = |row: &Row| {
-            let request = self.rows.get(*row);
-            bytes += request.map_or(0, |request| crate::batch::line::bound(request.line.len));
-            inputs += request.map_or(0, |request| usize::from(request.inputs));
+        let fits = |(_, request): &(Row, &Request)| {
+            bytes += crate::batch::line::bound(request.line.len);
+            inputs += usize::from(request.inputs);
             std::mem::take(&mut first) || (bytes <= room.bytes && inputs <= MAX_EMBEDDING_INPUTS)
         };
         let oldest = lane.buffer.iter(&self.rows);
-        let mut due = Vec::with_capacity(lane.buffer.len.min(room.lines));
+        let most = lane.buffer.len.min(room.lines);
+        let mut due = (Vec::with_capacity(most), Vec::with_capacity(most));
+        let named = |(row, request): (Row, &Request)| (row, request.id());
         // Where not all can go at once, those go first that are needed first.
         if self.limit(&lane.model, now).is_some() {
             let mut lines: Vec<_> = oldest.collect();
-            lines.sort_by_key(|row| urgency(self.deadline(*row)));
-            due.extend(lines.into_iter().take(room.lines).take_while(fits));
+            lines.sort_by_key(|(row, _)| urgency(self.deadline(*row)));
+            let lines = lines.into_iter().take(room.lines).take_while(fits);
+            due.extend(lines.map(named));
         } else {
-            due.extend(oldest.take(room.lines).take_while(fits));
+            due.extend(oldest.take(room.lines).take_while(fits).map(named));
         }
         Some(due)
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Place, Row, State};
 use crate::batch::api::Outcome;
+use crate::batch::store::Record;
 use crate::id::RequestId;
 
 /// The generation of no driver: an earlier process was sending.
@@ -33,16 +34,29 @@ impl State {
         }
     }
 
+    /// Says of a request in the buffer whose send is lost that it is there: the journal may have an answer to it that was lost
+    /// too.
+    pub(in crate::batch) fn lost_send(&self, id: RequestId) -> Option<Record> {
+        let request = self.get(self.find(id)?)?;
+        (request.place() == Place::Buffered).then(|| Record::Requeued {
+            id,
+            attempts: request.attempts(),
+        })
+    }
+
     pub(in crate::batch) fn rescue(&self, row: Row) -> Rescue {
         self.rescue.get(&row).cloned().unwrap_or(Rescue::NotYet)
     }
 
-    pub(in crate::batch) fn set_rescue(&mut self, row: Row, rescue: Rescue) -> Rescue {
-        let old = match rescue {
+    pub(in crate::batch) fn is_being_sent(&self, row: Row) -> bool {
+        matches!(self.rescue.get(&row), Some(Rescue::Sending(_)))
+    }
+
+    pub(in crate::batch) fn set_rescue(&mut self, row: Row, rescue: Rescue) {
+        match rescue {
             Rescue::NotYet => self.rescue.remove(&row),
             rescue => self.rescue.insert(row, rescue),
         };
-        old.unwrap_or(Rescue::NotYet)
     }
 
     /// Returns the requests that are being sent on the faster lane.

@@ -11,6 +11,7 @@ impl State {
     /// Returns the records, one by one, so that a million of them need no memory.
     pub(in crate::batch) fn snapshot(&self) -> impl Iterator<Item = Record> + '_ {
         let buffered = self.lanes.iter().flat_map(|lane| lane.buffer.iter(&self.rows));
+        let buffered = buffered.map(|(row, _)| row);
         let elsewhere = |request: &Request| request.place() != Place::Buffered;
         let others = self.rows.iter().filter(move |(_, request)| elsewhere(request));
         // The order in the buffers is that of the records.
@@ -72,7 +73,9 @@ impl State {
             at,
         };
         match &flush.phase {
-            Phase::Sealed => {}
+            // Else its last upload would be looked for.
+            Phase::Sealed if flush.uploads > 0 => records.push(Record::CreateAbandoned { flush: id.clone() }),
+            Phase::Sealed | Phase::Uploading => {}
             Phase::Uploaded { file_id } => records.push(Record::Uploaded {
                 flush: id.clone(),
                 input_file_id: file_id.clone(),

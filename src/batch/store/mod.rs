@@ -127,8 +127,8 @@ pub struct RecoveryReport {
     pub pending: usize,
     /// Requests whose outcome is not acknowledged.
     pub unacknowledged: usize,
-    /// Requests whose line was damaged or missing. Such a request was never promised if the power was lost while it was
-    /// enqueued; its outcome is [`StoreError::Damaged`].
+    /// Requests whose line was damaged or missing when the store was taken up. Such a request was never promised if the power
+    /// was lost while it was enqueued. It is forgotten and never sent; its key is free.
     pub damaged_lines: Vec<crate::id::RequestId>,
     /// Requests whose stored answer was damaged or missing, and is read from the server again if that can be.
     pub damaged_answers: Vec<crate::id::RequestId>,

@@ -229,7 +229,7 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
-    /// The batch certainly does not exist, and its file cannot be used for one any more.
+    /// The batch certainly does not exist, and no file that was uploaded can be used for one any more.
     CreateAbandoned {
         /// The flush.
         flush: FlushId,
@@ -241,7 +241,7 @@ pub enum Record {
         /// The server's id of the batch.
         batch_id: Arc<str>,
     },
-    /// A line was not answered; its request is back in the buffer.
+    /// A line was not answered, or its answer was lost; its request is back in the buffer.
     Requeued {
         /// The request.
         id: RequestId,

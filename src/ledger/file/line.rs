@@ -199,6 +199,7 @@ impl<'a> Line<'a> {
         };
         let figures = Figures {
             attempts: self.attempts,
+            role: self.role,
             status: self.status,
             usage: self.usage,
             cost: self.cost,

@@ -99,6 +99,10 @@ impl BatchApi for Refusing {
         refuse()
     }
 
+    async fn list_files(&self, _: Option<&str>) -> Result<Page<FileView>, ApiError> {
+        refuse()
+    }
+
     async fn create(&self, _: &NewBatch) -> Result<BatchView, ApiError> {
         refuse()
     }

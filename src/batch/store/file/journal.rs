@@ -29,6 +29,8 @@ pub(super) struct Journal {
     older_bytes: u64,
     /// How large it was when it was last written anew.
     snapshot_bytes: u64,
+    /// A whole snapshot that may not be safe: a segment that it may turn out to follow takes no more lines.
+    abandoned: Option<PathBuf>,
     pub(super) dir_changed: bool,
 }
 
@@ -54,6 +56,7 @@ impl Journal {
             older,
             older_bytes,
             snapshot_bytes: older_bytes,
+            abandoned: None,
             dir_changed: true,
         })
     }
@@ -64,13 +67,18 @@ impl Journal {
         self.older.iter().cloned().chain([own]).collect()
     }
 
+    /// Returns the segments before its own.
+    pub(super) fn older(&self) -> &[PathBuf] {
+        &self.older
+    }
+
     pub(super) fn append(
         &mut self,
         layout: &Layout,
         line: &JournalLine<'_>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if self.writer.is_broken() {
+        if self.writer.is_broken() || self.abandoned.is_some() {
             self.write_again(layout, now)?;
         }
         let mut json = encode(line)?;
@@ -79,10 +87,16 @@ impl Journal {
         Ok(())
     }
 
+    /// Begins a segment that comes after all others.
+    fn next(&self, layout: &Layout, now: Timestamp) -> Result<SegmentWriter, StoreError> {
+        let last = self.abandoned.as_deref().unwrap_or(self.writer.path());
+        let (disk, now) = (layout.shared_disk(), layout::after(Some(last), now));
+        Ok(SegmentWriter::create(disk, &layout.journal(), FORMAT, now)?)
+    }
+
     /// Writes what is not safe to a new segment: after a sync that failed, or a write that left a part behind.
     pub(super) fn write_again(&mut self, layout: &Layout, now: Timestamp) -> Result<(), StoreError> {
-        let now = layout::after(Some(self.writer.path()), now);
-        let mut new = SegmentWriter::create(layout.shared_disk(), &layout.journal(), FORMAT, now)?;
+        let mut new = self.next(layout, now)?;
         self.dir_changed = true;
         let mut tail = VecDeque::with_capacity(self.tail.len());
         for (_, line) in &self.tail {
@@ -94,6 +108,7 @@ impl Journal {
             tail.push_back((new.bytes(), json));
         }
         self.tail = tail;
+        self.abandoned = None;
         let old = std::mem::replace(&mut self.writer, new);
         let path = old.path().to_owned();
         // What stays behind if this fails says the same once more.
@@ -140,14 +155,19 @@ impl Journal {
         snapshot: &mut dyn Iterator<Item = Record>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let now = layout::after(Some(self.writer.path()), now);
-        let mut new = SegmentWriter::create(layout.shared_disk(), &layout.journal(), FORMAT, now)?;
-        let written = write_snapshot(layout, &mut new, begin, snapshot).and_then(|()| {
+        let mut new = self.next(layout, now)?;
+        let written = write_snapshot(layout, &mut new, begin, snapshot);
+        let is_whole = written.is_ok();
+        let is_safe = written.and_then(|()| {
             let (path, dir) = (new.path(), layout.journal());
             new.file().sync().map_err(io_error("sync", path))?;
             layout.disk().sync_dir(&dir).map_err(io_error("sync", &dir))
         });
-        if let Err(error) = written {
+        if let Err(error) = is_safe {
+            // It may be found all the same: nothing takes its removal from the disk before another sync.
+            if is_whole {
+                self.abandoned = Some(new.path().to_owned());
+            }
             let _ = layout.disk().remove(new.path());
             let _ = layout.disk().remove(&layout::packed_beside(new.path()));
             // Not again at once.
@@ -157,6 +177,7 @@ impl Journal {
         new.set_synced(new.bytes());
         let mut gone = self.segments();
         self.snapshot_bytes = new.bytes();
+        self.abandoned = None;
         self.writer = new;
         self.tail.clear();
         self.older_bytes = 0;

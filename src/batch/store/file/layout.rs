@@ -69,11 +69,31 @@ impl Layout {
     }
 
     pub(super) fn make_dirs(&self) -> Result<(), StoreError> {
-        for dir in [self.journal(), self.lines(), self.answers()] {
+        let dirs = [self.journal(), self.lines(), self.answers()];
+        // A segment is begun once the directories are safe.
+        let are_there = dirs.iter().all(|dir| self.disk.list(dir).is_ok());
+        if are_there && !self.list(&self.journal(), "jsonl")?.is_empty() {
+            return Ok(());
+        }
+        for dir in dirs {
             self.disk.create_dir_all(&dir).map_err(io_error("create", &dir))?;
         }
         // Whoever made one of these may have ended before it was safe.
         Ok(sync_dirs(&*self.disk, &self.root, self.root.ancestors())?)
+    }
+
+    /// Makes the names of files of lines and answers survive a loss of power.
+    pub(super) fn sync_data_dirs(&self) -> Result<(), StoreError> {
+        for dir in [self.lines(), self.answers()] {
+            self.disk.sync_dir(&dir).map_err(io_error("sync", &dir))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the names of segments survive a loss of power.
+    pub(super) fn sync_journal_dir(&self) -> Result<(), StoreError> {
+        let dir = self.journal();
+        self.disk.sync_dir(&dir).map_err(io_error("sync", &dir))
     }
 
     /// Returns the files of a directory that have this extension, sorted.

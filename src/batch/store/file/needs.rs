@@ -26,10 +26,11 @@ impl Writing {
     }
 
     fn need(&mut self, content: &Content) {
-        let file = content
-            .extent()
-            .and_then(|extent| self.files.get_mut(&extent.file));
-        if let Some(file) = file {
+        let Some(number) = content.extent().map(|extent| extent.file) else {
+            return;
+        };
+        self.has_named(number);
+        if let Some(file) = self.files.get_mut(&number) {
             file.needed_by += 1;
         }
     }
@@ -52,21 +53,29 @@ impl Writing {
         self.files.values_mut().for_each(|file| file.needed_by = 0);
     }
 
-    /// Makes what an earlier process wrote safe, and removes the files that nobody needs.
+    /// Makes safe what an earlier process wrote since the last snapshot, and removes the files that nobody needs.
     pub(super) fn tidy(&mut self) -> Result<(), StoreError> {
         let disk = self.layout.shared_disk();
-        let older = self.journal.segments().into_iter();
-        let files = self
-            .files
-            .values()
-            .filter(|file| file.needed_by > 0)
-            .map(|file| file.path.clone());
-        for path in older.chain(files) {
-            disk.sync(&path).map_err(io_error("sync", &path))?;
+        let mut not_safe = self.journal.older().to_vec();
+        if self.position > 0 {
+            not_safe.extend(self.journal.not_safe().map(|own| own.path));
         }
-        for dir in [self.layout.journal(), self.layout.lines(), self.layout.answers()] {
-            disk.sync_dir(&dir).map_err(io_error("sync", &dir))?;
+        let segments = not_safe.len();
+        for (number, file) in self.files.iter().filter(|(_, file)| file.needed_by > 0) {
+            let bytes = disk.size(&file.path).map_err(io_error("look at", &file.path))?;
+            if self.safe.get(number) != Some(&bytes) {
+                not_safe.push(file.path.clone());
+            }
         }
+        for path in &not_safe {
+            disk.sync(path).map_err(io_error("sync", path))?;
+        }
+        if not_safe.len() > segments {
+            self.layout.sync_data_dirs()?;
+            self.safe_names = self.begun;
+        }
+        self.layout.sync_journal_dir()?;
+        self.journal.dir_changed = false;
         let unneeded = |number: &u32, file: &File| file.needed_by == 0 && !self.is_open(*number);
         let unneeded: Vec<_> = self
             .files

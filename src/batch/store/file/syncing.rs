@@ -31,6 +31,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// The names that are not safe.
+struct Names {
+    /// Of files of lines and answers, up to this many begun ones.
+    data: Option<u64>,
+    /// Of segments.
+    journal: bool,
+}
+
 /// Waits until everything before the position is safe.
 pub(super) async fn sync(inner: &Arc<Inner>, position: u64) -> Result<(), StoreError> {
     let _waiting = Waiting::begin(inner);
@@ -86,15 +94,18 @@ impl Inner {
 
     fn try_sync(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let (files, segment, dirs, removable, position) = {
+        let (files, segment, names, removable, position) = {
             let mut writing = self.writing();
             writing.write_again_if_distrusted(now)?;
-            let dirs = writing.dirs_changed || writing.journal.dir_changed;
+            let names = Names {
+                data: (writing.safe_names < writing.begun).then_some(writing.begun),
+                journal: std::mem::take(&mut writing.journal.dir_changed),
+            };
             let removable = std::mem::take(&mut writing.removable);
             (
                 writing.not_safe(),
                 writing.journal.not_safe(),
-                dirs,
+                names,
                 removable,
                 writing.position,
             )
@@ -115,12 +126,14 @@ impl Inner {
                 .map(|other| other.join().unwrap_or(Err(StoreError::Interrupted)));
             joined.fold(own, Result::and)
         });
-        let synced = synced.and_then(|()| if dirs { self.sync_dirs() } else { Ok(()) });
+        let synced = synced.and_then(|()| self.sync_names(&names));
         let mut writing = self.writing();
         if let Err(error) = synced {
+            writing.journal.dir_changed |= names.journal;
             writing.removable.extend(removable);
             return Err(error);
         }
+        writing.safe_names = names.data.unwrap_or(0).max(writing.safe_names);
         writing.is_safe(&files);
         if let Some(segment) = &segment {
             writing.journal.is_safe(segment);
@@ -132,16 +145,12 @@ impl Inner {
         Ok(())
     }
 
-    fn sync_dirs(&self) -> Result<(), StoreError> {
-        {
-            let mut writing = self.writing();
-            writing.dirs_changed = false;
-            writing.journal.dir_changed = false;
+    fn sync_names(&self, names: &Names) -> Result<(), StoreError> {
+        if names.data.is_some() {
+            self.layout.sync_data_dirs()?;
         }
-        let layout = &self.layout;
-        for dir in [layout.journal(), layout.lines(), layout.answers()] {
-            let synced = layout.disk().sync_dir(&dir).map_err(io_error("sync", &dir));
-            synced.inspect_err(|_| self.writing().dirs_changed = true)?;
+        if names.journal {
+            self.layout.sync_journal_dir()?;
         }
         Ok(())
     }

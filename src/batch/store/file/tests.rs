@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::attribution::Attribution;
-use crate::batch::store::{Content, FlushId, StoredAnswer, StoredRequest, Verdict};
+use crate::batch::store::{Content, StoredAnswer, StoredRequest, Verdict};
 use crate::endpoint::Endpoint;
 use crate::id::RequestId;
 use crate::lane::Lane;
@@ -97,7 +97,7 @@ impl<D: Disk + Clone> DiskForTests for D {
     }
 }
 
-fn append(store: &FileStore, record: Record) -> Record {
+pub(super) fn append(store: &FileStore, record: Record) -> Record {
     let mut records = [record];
     let position = store.append(&mut records).unwrap();
     now(store.sync(position)).unwrap();
@@ -335,60 +335,4 @@ fn a_file_goes_once_all_its_requests_are_acknowledged() {
             [&line(n)[..], format!("{{\"answer\":{n}}}").as_bytes()].concat()
         );
     }
-}
-
-#[test]
-fn a_snapshot_replaces_the_journal_and_a_torn_one_does_not() {
-    let disk = MemoryDisk::default();
-    let store = on(&disk).unwrap();
-    load(&store);
-    // More than are packed on one line.
-    let mut records: Vec<_> = (0..1_300).map(enqueued).collect();
-    store.append(&mut records).unwrap();
-    let flush = FlushId::new("F");
-    let lines = (0..10).map(id).collect();
-    append(&store, Record::Sealed { flush, lines });
-    let kept = load(&store).split_off(7);
-    let before = store.0.writing().journal.segments();
-    // At each call that can fail, the journal stays what it was.
-    let mut failed = 0;
-    loop {
-        disk.fail_after(failed);
-        if store.replace(&mut kept.iter().cloned()).is_ok() {
-            break;
-        }
-        failed += 1;
-        assert_eq!(load(&store).len(), 1_301);
-        assert!(failed < 50);
-    }
-    assert!(failed > 8, "{failed} calls");
-    let after = store.0.writing().journal.segments();
-    assert_ne!(after, before);
-    // What was acknowledged before is not counted, what was not is needed.
-    let later = append(&store, enqueued(2_000));
-    drop(store);
-    disk.kill();
-    let store = on(&disk).unwrap();
-    let wanted: Vec<_> = kept.iter().cloned().chain([later]).collect();
-    assert!(load(&store) == wanted, "in the same order");
-    let extents: Vec<_> = wanted
-        .iter()
-        .filter(|record| !matches!(record, Record::Sealed { .. }))
-        .map(extent)
-        .collect();
-    assert_eq!(
-        store.0.since_the_snapshot(extents.clone()),
-        extents[extents.len() - 1..]
-    );
-    assert_eq!(now(store.check(extents.clone())).unwrap(), []);
-    let read = now(store.read(&extents[..3])).unwrap();
-    assert_eq!(read, [line(7), line(8), line(9)].concat());
-    drop(store);
-    let packed = layout::packed_beside(&after[after.len() - 1]);
-    let mut bytes = disk.get(&packed);
-    assert_eq!(bytes.len() % packed::WIDTH, 0);
-    bytes[100] ^= 4;
-    disk.put(&packed, &bytes);
-    let error = now(on(&disk).unwrap().load(&mut |_| ())).unwrap_err();
-    assert!(matches!(error, StoreError::NotASpool { .. }), "{error}");
 }

@@ -33,6 +33,7 @@ pub(super) struct Writing {
     answers: Option<DataFile>,
     /// Full, and not safe yet.
     retired: Vec<DataFile>,
+    /// A number that no file has had of which the journal still says anything.
     next_file: u32,
     /// All files by number, and how many requests need each.
     pub(super) files: HashMap<u32, File>,
@@ -40,7 +41,9 @@ pub(super) struct Writing {
     pub(super) removable: Vec<u32>,
     /// Files and how long they were when the journal was last written anew.
     pub(super) safe: HashMap<u32, u64>,
-    pub(super) dirs_changed: bool,
+    /// How many files were begun here, and of how many of them the names are safe.
+    pub(super) begun: u64,
+    pub(super) safe_names: u64,
     /// A sync failed: what it should have kept has to be written again.
     distrusted: bool,
 }
@@ -82,7 +85,7 @@ impl Writing {
         journal: Journal,
         files: HashMap<u32, File>,
     ) -> Self {
-        let next_file = files.keys().max().map_or(0, |last| last + 1);
+        let next_file = files.keys().max().map_or(0, |last| last.saturating_add(1));
         Self {
             layout,
             account,
@@ -96,7 +99,8 @@ impl Writing {
             files,
             removable: Vec::new(),
             safe: HashMap::new(),
-            dirs_changed: true,
+            begun: 0,
+            safe_names: 0,
             distrusted: false,
         }
     }
@@ -224,6 +228,8 @@ impl Writing {
 
     fn roll(&mut self, into: Into) -> Result<(), StoreError> {
         let number = self.next_file;
+        let next = number.checked_add(1);
+        self.next_file = next.ok_or_else(|| StoreError::new("there is no number left for another file"))?;
         let path = match into {
             Into::Lane(lane) => self
                 .layout
@@ -231,8 +237,7 @@ impl Writing {
             Into::Answers => self.layout.answers_file(number),
         };
         let new = DataFile::create(self.layout.disk(), number, path.clone())?;
-        self.next_file += 1;
-        self.dirs_changed = true;
+        self.begun += 1;
         self.files.insert(number, File { path, needed_by: 0 });
         if let Some(old) = self.file(into).replace(new) {
             if self
@@ -247,6 +252,11 @@ impl Writing {
             }
         }
         Ok(())
+    }
+
+    /// Takes note of a number that the journal names: what is said of its file must not be taken for said of a new one.
+    pub(super) fn has_named(&mut self, number: u32) {
+        self.next_file = self.next_file.max(number.saturating_add(1));
     }
 
     fn lane(&mut self, endpoint: &Endpoint, model: &ModelId) -> usize {
@@ -385,6 +395,10 @@ impl Writing {
             synced.inspect_err(|_| self.distrusted = true)?;
         }
         self.is_safe(&not_safe);
+        if self.safe_names < self.begun {
+            self.layout.sync_data_dirs()?;
+            self.safe_names = self.begun;
+        }
         let mut begin = JournalLine::default();
         begin
             .lanes

@@ -1,206 +1,18 @@
-//! A Batch API in memory that keeps to what the real one promises, on tokio's paused time.
-
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+//! The calls themselves, and what they find.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use serde_json::{Value, json};
+use serde_json::json;
 use thrifty::batch::{ApiError, BatchApi, Effect, InputFile, NewBatch, StoreError};
 use thrifty::wire::{BatchView, FileView, Page};
 use thrifty::{ErrorKind, Timestamp};
 use tokio::time::Instant;
 
-pub(crate) const RUN: Duration = Duration::from_secs(20);
-
-/// How a batch ends.
-#[derive(Default)]
-pub(crate) struct End {
-    pub(crate) status: &'static str,
-    pub(crate) output: Vec<String>,
-    pub(crate) error: Vec<String>,
-    pub(crate) errors: Vec<Value>,
-}
-
-type Plan = Box<dyn FnMut(usize, &[Line]) -> End + Send>;
-
-#[derive(Clone)]
-pub(crate) struct Line {
-    pub(crate) custom_id: String,
-    pub(crate) body: Value,
-}
-
-type Runs = Box<dyn FnMut(usize) -> Duration + Send>;
-
-struct Batch {
-    new: NewBatch,
-    made: Instant,
-    run: Duration,
-    bytes: usize,
-    end: End,
-    cancelled: bool,
-}
-
-impl Batch {
-    fn is_over(&self) -> bool {
-        self.made.elapsed() >= self.run
-    }
-}
-
-#[derive(Default)]
-struct World {
-    files: HashMap<String, (String, Bytes)>,
-    uploads: usize,
-    batches: Vec<Batch>,
-    lists: usize,
-    lose_creates: usize,
-    drop_creates: usize,
-    hang_creates: usize,
-    refuse_uploads: usize,
-    hide_until_list: usize,
-    plan: Option<Plan>,
-    runs: Option<Runs>,
-    page: usize,
-    strangers: usize,
-    made_at: Option<Timestamp>,
-    limit: Option<(usize, bool)>,
-    deaf: bool,
-    looks: Vec<(&'static str, Instant)>,
-    cancels: usize,
-    deleted: Vec<String>,
-    double_creates: usize,
-    faults: Vec<(&'static str, usize, Fail)>,
-    calls: Vec<String>,
-}
-
-/// How a call fails.
-#[derive(Clone, Copy)]
-pub(crate) enum Fail {
-    Status(u16),
-    /// The input file is not there any more.
-    NoFile,
-    Panic,
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct FakeApi(Arc<Mutex<World>>);
-
-impl fmt::Debug for FakeApi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FakeApi")
-    }
-}
-
-pub(crate) fn good(line: &Line) -> String {
-    json!({"id": "batch_req", "custom_id": line.custom_id, "error": null, "response": {
-        "status_code": 200, "request_id": "req", "body": {"echo": line.body["n"]}}})
-    .to_string()
-}
-
-pub(crate) fn with_status(line: &Line, status: u16) -> String {
-    json!({"custom_id": line.custom_id, "error": null, "response": {
-        "status_code": status, "request_id": "req", "body": {"error": {"message": "no"}}}})
-    .to_string()
-}
-
-pub(crate) fn not_run(line: &Line, code: &str) -> String {
-    json!({"custom_id": line.custom_id, "response": null, "error": {"code": code, "message": "m"}})
-        .to_string()
-}
-
-/// All lines answered, in reverse order.
-pub(crate) fn completed(lines: &[Line]) -> End {
-    End {
-        status: "completed",
-        output: lines.iter().rev().map(good).collect(),
-        ..End::default()
-    }
-}
+use super::{Arrives, Batch, End, Fail, FakeApi, PAGE, RUN, World, completed, parse};
 
 impl FakeApi {
-    pub(crate) fn with_plan(self, plan: impl FnMut(usize, &[Line]) -> End + Send + 'static) -> Self {
-        self.0.lock().unwrap().plan = Some(Box::new(plan));
-        self
-    }
-
-    /// How long each batch runs; [`RUN`] if nothing is said.
-    pub(crate) fn with_runs(self, runs: impl FnMut(usize) -> Duration + Send + 'static) -> Self {
-        self.0.lock().unwrap().runs = Some(Box::new(runs));
-        self
-    }
-
-    /// How many batches the list shows at once; one if nothing is said.
-    pub(crate) fn with_pages_of(self, batches: usize) -> Self {
-        self.0.lock().unwrap().page = batches;
-        self
-    }
-
-    /// When the server says that all batches were made; it says nothing if nothing is said.
-    pub(crate) fn made_at(self, at: Timestamp) -> Self {
-        self.0.lock().unwrap().made_at = Some(at);
-        self
-    }
-
-    /// How many batches of others are listed before ours.
-    pub(crate) fn with_strangers(self, batches: usize) -> Self {
-        self.0.lock().unwrap().strangers = batches;
-        self
-    }
-
-    /// How many bytes may be in running batches; the error names it or not.
-    pub(crate) fn with_room_for(self, bytes: usize, named: bool) -> Self {
-        self.0.lock().unwrap().limit = Some((bytes, named));
-        self
-    }
-
-    /// Batches are not cancelled, though the server says so.
-    pub(crate) fn ignoring_cancels(self) -> Self {
-        self.0.lock().unwrap().deaf = true;
-        self
-    }
-
-    /// The next creations happen, but their answers are lost; the list shows them only from a later look on.
-    pub(crate) fn losing_create_answers(self, times: usize, hidden_lists: usize) -> Self {
-        let mut world = self.0.lock().unwrap();
-        world.lose_creates = times;
-        world.hide_until_list = hidden_lists;
-        drop(world);
-        self
-    }
-
-    /// The next creations happen twice, and their answers are lost.
-    pub(crate) fn doubling_creates(self, times: usize) -> Self {
-        self.0.lock().unwrap().double_creates = times;
-        self
-    }
-
-    /// The next creations do not happen, which their caller cannot know.
-    pub(crate) fn dropping_creates(self, times: usize) -> Self {
-        self.0.lock().unwrap().drop_creates = times;
-        self
-    }
-
-    /// The next creations happen, and are never answered.
-    pub(crate) fn hanging_creates(self, times: usize) -> Self {
-        self.0.lock().unwrap().hang_creates = times;
-        self
-    }
-
-    pub(crate) fn refusing_uploads(self, times: usize) -> Self {
-        self.0.lock().unwrap().refuse_uploads = times;
-        self
-    }
-
-    /// The next calls of this name fail.
-    pub(crate) fn failing(self, call: &'static str, times: usize, fail: Fail) -> Self {
-        self.0.lock().unwrap().faults.push((call, times, fail));
-        self
-    }
-
     fn strike(&self, call: &str) -> Result<(), ApiError> {
         let fail = {
             let mut world = self.0.lock().unwrap();
@@ -218,66 +30,15 @@ impl FakeApi {
                 Err(ApiError::new(ErrorKind::Busy, Effect::Unknown, "busy").with_status(status))
             }
             Some(Fail::Status(status)) => Err(refused(status)),
+            Some(Fail::Page) => {
+                Err(ApiError::new(ErrorKind::Protocol, Effect::Unknown, PAGE).with_status(200))
+            }
             Some(Fail::NoFile) => {
                 let said = "the server answered 404: No such File object";
                 Err(ApiError::new(ErrorKind::Refused, Effect::None, said).with_status(404))
             }
         }
     }
-
-    pub(crate) fn batches(&self) -> usize {
-        self.0.lock().unwrap().batches.len()
-    }
-
-    pub(crate) fn calls(&self) -> Vec<String> {
-        self.0.lock().unwrap().calls.clone()
-    }
-
-    /// The calls that read batches, and when they were made.
-    pub(crate) fn looks(&self) -> Vec<(&'static str, Instant)> {
-        self.0.lock().unwrap().looks.clone()
-    }
-
-    /// The files that were deleted.
-    pub(crate) fn deleted(&self) -> Vec<String> {
-        self.0.lock().unwrap().deleted.clone()
-    }
-
-    pub(crate) fn cancels(&self) -> usize {
-        self.0.lock().unwrap().cancels
-    }
-
-    /// When each batch was made, and how many bytes its file has; without those that failed.
-    pub(crate) fn made(&self) -> Vec<(Instant, usize)> {
-        let world = self.0.lock().unwrap();
-        let ran = world.batches.iter().filter(|batch| batch.end.status != "failed");
-        ran.map(|batch| (batch.made, batch.bytes)).collect()
-    }
-
-    /// The lines of all batches that were not refused.
-    pub(crate) fn ran(&self) -> Vec<Line> {
-        let world = self.0.lock().unwrap();
-        let ran = world.batches.iter().filter(|batch| batch.end.status != "failed");
-        ran.flat_map(|batch| parse(&world.files[&batch.new.input_file_id].1))
-            .collect()
-    }
-
-    /// The lines of each batch.
-    pub(crate) fn lines(&self, batch: usize) -> Vec<Line> {
-        let world = self.0.lock().unwrap();
-        parse(&world.files[&world.batches[batch].new.input_file_id].1)
-    }
-}
-
-fn parse(file: &Bytes) -> Vec<Line> {
-    let read = |line: &str| {
-        let line: Value = serde_json::from_str(line).unwrap();
-        Line {
-            custom_id: line["custom_id"].as_str().unwrap().to_owned(),
-            body: line["body"].clone(),
-        }
-    };
-    std::str::from_utf8(file).unwrap().lines().map(read).collect()
 }
 
 fn refused(status: u16) -> ApiError {
@@ -401,10 +162,48 @@ impl BatchApi for FakeApi {
             world.files.values().all(|(name, _)| name != filename),
             "{filename} twice"
         );
+        let lost = (!world.lose_uploads.is_empty()).then(|| world.lose_uploads.remove(0));
+        let kept = match lost {
+            None | Some(Arrives::Whole) => jsonl.len(),
+            Some(Arrives::Half) => jsonl.len() / 2,
+            Some(Arrives::Nothing) => 0,
+        };
         let id = format!("file-{}", world.uploads);
         world.uploads += 1;
-        world.files.insert(id.clone(), (filename.to_owned(), jsonl));
+        if kept > 0 {
+            let file = (filename.to_owned(), jsonl.slice(..kept));
+            world.files.insert(id.clone(), file);
+        }
+        if lost.is_some() {
+            return Err(ApiError::new(ErrorKind::Connection, Effect::Unknown, "reset"));
+        }
         Ok(serde_json::from_value(json!({"id": id})).unwrap())
+    }
+
+    async fn list_files(&self, after: Option<&str>) -> Result<Page<FileView>, ApiError> {
+        self.0.lock().unwrap().calls.push("list files".into());
+        self.strike("list files")?;
+        let mut world = self.0.lock().unwrap();
+        world.looks_at_files += usize::from(after.is_none());
+        let number = |id: &str| id.rsplit('-').next().unwrap().parse::<usize>().unwrap();
+        let after = after.map_or(usize::MAX, number);
+        let is_shown = |number: usize| {
+            let late = world.late_files.get(&number);
+            number < after && late.is_none_or(|looks| world.looks_at_files > *looks)
+        };
+        let files = world.files.iter();
+        let mut shown: Vec<_> = files
+            .map(|(id, (name, content))| (number(id), name, content.len()))
+            .filter(|(number, ..)| is_shown(*number))
+            .collect();
+        // The newest first, one at a time.
+        shown.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
+        let data: Vec<_> = shown
+            .iter()
+            .take(1)
+            .map(|(number, name, bytes)| json!({"id": format!("file-{number}"), "filename": name, "bytes": bytes}))
+            .collect();
+        Ok(serde_json::from_value(json!({"data": data, "has_more": shown.len() > 1})).unwrap())
     }
 
     async fn create(&self, new: &NewBatch) -> Result<BatchView, ApiError> {
@@ -449,6 +248,7 @@ impl BatchApi for FakeApi {
     }
 
     async fn cancel(&self, batch_id: &str) -> Result<BatchView, ApiError> {
+        self.strike("cancel")?;
         let mut world = self.0.lock().unwrap();
         let index: usize = batch_id.trim_start_matches("batch-").parse().unwrap();
         world.cancels += 1;
@@ -457,7 +257,12 @@ impl BatchApi for FakeApi {
     }
 
     async fn download(&self, file_id: &str) -> Result<BoxStream<'static, Result<Bytes, ApiError>>, ApiError> {
-        self.strike("download")?;
+        if let Err(error) = self.strike("download") {
+            if error.message == PAGE {
+                return Ok(futures_util::stream::iter([Ok(Bytes::from_static(PAGE.as_bytes()))]).boxed());
+            }
+            return Err(error);
+        }
         let world = self.0.lock().unwrap();
         let (kind, index) = file_id.split_once('-').unwrap();
         let end = &world.batches[index.parse::<usize>().unwrap()].end;
@@ -465,7 +270,7 @@ impl BatchApi for FakeApi {
         let content = Bytes::from(lines.join("\n"));
         // Pieces that never end where a line does.
         let pieces: Vec<_> = content
-            .chunks(7)
+            .chunks(7.max(content.len() / 10_000))
             .map(|piece| Ok(Bytes::copy_from_slice(piece)))
             .collect();
         Ok(futures_util::stream::iter(pieces).boxed())

@@ -1,0 +1,105 @@
+(() => {
+  'use strict';
+  const EVERY = 3000, LONGEST = 60000, IN_USE = 10000;
+  const all = (what, within = document) => [...within.querySelectorAll(what)];
+  const label = (within) => within.closest('.wide')?.getAttribute('aria-label');
+  const scripts = (of) => all('main ~ script', of).map((script) => script.textContent);
+  const [drawing, own] = scripts(document);
+  const note = Object.assign(document.createElement('p'), { id: 'live' });
+  note.setAttribute('role', 'status');
+  document.body.append(note);
+  const say = (text) => { if (note.textContent !== text) note.textContent = text; };
+
+  // While somebody points, chooses or selects, nothing moves under their hands.
+  let touched = -IN_USE;
+  for (const kind of ['pointerdown', 'pointermove', 'keydown'])
+    addEventListener(kind, () => { touched = performance.now(); }, { passive: true });
+  const inUse = () => performance.now() - touched < IN_USE && (!getSelection().isCollapsed
+    || document.getElementById('tip')?.hidden === false || document.activeElement?.tagName === 'SELECT');
+
+  // What the reader chose is chosen again on the new figures, by what it is called.
+  const focusable = () => all('button, input, select, summary, [tabindex]', document.querySelector('main'));
+  const chosen = () => ({
+    sorted: all('[aria-sort]').map((heading) =>
+      [label(heading), heading.textContent, heading.getAttribute('aria-sort') === 'ascending' ? 2 : 1]),
+    open: all('details[open]').map((details) => [details.closest('section').id, details.textContent.split('\n')[1]]),
+    left: all('.legend input').filter((box) => !box.checked).map((box) => box.closest('li').textContent.trim()),
+    days: all('#over-time select').map((select) => {
+      const at = select.selectedIndex;
+      return at > 0 && at < select.length - 1 ? select.options[at].textContent : at === 0 ? 'first' : 'last';
+    }),
+    across: all('.wide').map((region) => [label(region), region.scrollLeft]),
+    focus: focusable().indexOf(document.activeElement),
+    down: scrollY,
+  });
+  const choose = ({ sorted, open, left, days, across, focus, down }) => {
+    for (const [section, summary] of open)
+      for (const details of all(`section[id="${section}"] details`))
+        if (details.textContent.split('\n')[1] === summary) details.open = true;
+    for (const [table, name, presses] of sorted)
+      for (const button of all('thead button'))
+        if (label(button) === table && button.textContent === name)
+          for (let press = 0; press < presses; press++) button.click();
+    for (const box of all('.legend input'))
+      if (left.includes(box.closest('li').textContent.trim())) box.click();
+    // The end is set before the beginning, which would push it.
+    all('#over-time select').map((select, at) => [select, days[at]]).reverse().forEach(([select, day]) => {
+      const to = day === 'first' ? 0 : day === 'last' ? select.length - 1
+        : [...select.options].findIndex((option) => option.textContent === day);
+      if (to < 0 || to === select.selectedIndex) return;
+      select.selectedIndex = to;
+      select.dispatchEvent(new Event('change'));
+    });
+    for (const [name, to] of across)
+      for (const region of all('.wide')) if (label(region) === name) region.scrollLeft = to;
+    if (focus >= 0) focusable()[focus]?.focus({ preventScroll: true });
+    scrollTo(scrollX, down);
+  };
+
+  const swap = (fresh) => {
+    const choice = chosen();
+    document.querySelector('main').replaceWith(document.adoptNode(fresh));
+    document.getElementById('tip')?.remove();
+    // The page's policy allows this text by its hash, wherever it stands.
+    const script = Object.assign(document.createElement('script'), { textContent: drawing });
+    document.body.append(script);
+    script.remove();
+    choose(choice);
+  };
+  const look = async () => {
+    const { version } = document.querySelector('main').dataset;
+    // Not `location.href`: with a name and password in it nothing could be fetched.
+    const answer = await fetch(location.origin + location.pathname,
+      { cache: 'no-store', headers: { 'If-None-Match': version }, signal: AbortSignal.timeout(LONGEST) });
+    if (answer.status === 304) return;
+    if (!answer.ok) throw new Error(answer.status);
+    const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const main = fresh.querySelector('main[data-version]');
+    if (!main) throw new Error('another page');
+    const [newDrawing, newOwn] = scripts(fresh);
+    if (newDrawing !== drawing || newOwn !== own) return location.reload();
+    if (main.dataset.version !== version) swap(main);
+  };
+
+  let wait = EVERY, timer, looking = false, seen = new Date();
+  const turn = async () => {
+    clearTimeout(timer);
+    if (looking || document.hidden) return;
+    looking = true;
+    try {
+      if (!inUse()) {
+        await look();
+        seen = new Date();
+      }
+      wait = EVERY;
+      say('Live: new calls appear by themselves.');
+    } catch {
+      wait = Math.min(2 * wait, LONGEST);
+      say(`Not live: the figures of ${seen.toLocaleTimeString()}. Trying again; if it lasts, load the page anew.`);
+    }
+    looking = false;
+    timer = setTimeout(turn, wait);
+  };
+  document.addEventListener('visibilitychange', turn);
+  timer = setTimeout(turn, wait);
+})();

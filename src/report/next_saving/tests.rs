@@ -1,0 +1,153 @@
+use std::slice;
+use std::sync::Arc;
+
+use super::*;
+use crate::attribution::Attribution;
+use crate::clock::ManualClock;
+use crate::endpoint::Endpoint;
+use crate::id::{EntryId, OpId};
+use crate::lane::Lane;
+use crate::ledger::{BodyHash, InMemoryLedger, LedgerEntry, Status};
+use crate::money::Usd;
+use crate::pricing::{Cost, PartialReason, Price, Rates};
+use crate::report::Report;
+use crate::usage::Usage;
+
+const NOW: Timestamp = Timestamp::from_unix_millis(1_795_000_000_000);
+
+/// Two models, one at a tenth of the other's price; both at half by batch, and dearer from 10,000 tokens on.
+fn prices() -> PriceBook {
+    let rates = |input: &str, output: &str| Rates::per_mtok(input, output).unwrap();
+    let price = |dollars: [&'static str; 6]| {
+        let [input, output, half_input, half_output, long_input, long_output] = dollars;
+        Price::per_mtok(input, output)
+            .unwrap()
+            .with_cache_read(half_input)
+            .unwrap()
+            .with_lane(Lane::Batch, rates(half_input, half_output))
+            .with_long_context(Lane::Standard, 10_000, rates(long_input, long_output))
+    };
+    PriceBook::empty()
+        .with_price("dear", price(["10", "20", "5", "10", "20", "40"]))
+        .with_price("cheap", price(["1", "2", "0.5", "1", "2", "4"]))
+}
+
+fn entry(model: &str, usage: Usage) -> LedgerEntry {
+    let mut entry = LedgerEntry::new(EntryId::new(NOW), OpId::new(NOW), NOW, Endpoint::ChatCompletions);
+    entry.attribution = Attribution::default().with_feature("f");
+    entry.served_model = Some(model.into());
+    entry.status = Status::Succeeded;
+    entry.attempts = 1;
+    entry.usage = Some(usage);
+    entry.cost = prices().cost(&model.into(), Lane::Standard, &usage, NOW);
+    entry
+}
+
+async fn found(entries: &[LedgerEntry]) -> Vec<NextSaving> {
+    let ledger = InMemoryLedger::new();
+    for entry in entries {
+        ledger.record(&Arc::new(entry.clone())).unwrap();
+    }
+    let builder = Report::builder()
+        .with_prices(prices())
+        .with_clock(ManualClock::new(NOW));
+    builder.reading_entries().of(&ledger).await.unwrap().next_savings
+}
+
+async fn of(lever: Lever, entries: &[LedgerEntry]) -> Option<(UsdSum, UsdSum)> {
+    let found = found(entries).await;
+    let saving = found.iter().find(|saving| saving.lever == lever)?;
+    assert!(saving.at_least <= saving.at_most && saving.at_most <= saving.addressable);
+    assert!(!saving.evidence.is_empty() && !saving.change.is_empty());
+    Some((saving.addressable, saving.at_most))
+}
+
+fn usd(text: &str) -> UsdSum {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_could_wait_would_cost_half() {
+    let at_once = entry("dear", Usage::new(1_000, 100));
+    assert_eq!(
+        of(Lever::Wait, slice::from_ref(&at_once)).await,
+        Some((usd("0.012"), usd("0.006")))
+    );
+    let mut batched = at_once;
+    batched.lane = Lane::Batch;
+    assert_eq!(of(Lever::Wait, &[batched]).await, None);
+}
+
+#[tokio::test]
+async fn a_cheaper_model_is_one_that_the_ledger_knows() {
+    let dear = entry("dear", Usage::new(1_000, 100));
+    assert_eq!(of(Lever::Route, slice::from_ref(&dear)).await, None);
+    let cheap = entry("cheap", Usage::new(1_000, 100));
+    assert_eq!(
+        of(Lever::Route, &[dear, cheap]).await,
+        Some((usd("0.012"), usd("0.0108")))
+    );
+}
+
+#[tokio::test]
+async fn a_lost_attempt_is_at_most_what_it_can_have_cost() {
+    let mut lost = entry("dear", Usage::new(1_000, 100));
+    lost.attempts = 2;
+    lost.cost = Cost::Partial {
+        known: Usd::from_pico(12_000_000_000),
+        at_most: Some(Usd::from_pico(20_000_000_000)),
+        why: PartialReason::LostAttempt,
+    };
+    assert_eq!(
+        of(Lever::Retries, &[lost]).await,
+        Some((usd("0.012"), usd("0.008")))
+    );
+}
+
+#[tokio::test]
+async fn the_second_of_two_requests_that_are_the_same_could_be_saved() {
+    let ask = |body, feature: &str| {
+        let mut entry = entry("dear", Usage::new(1_000, 100));
+        entry.attribution = Attribution::default().with_feature(feature);
+        entry.body_hash = Some(BodyHash::from_bits(body));
+        entry
+    };
+    let once = [ask(1, "f"), ask(2, "f"), ask(1, "g")];
+    assert_eq!(of(Lever::Duplicates, &once).await, None);
+    let twice = [ask(1, "f"), ask(2, "f"), ask(1, "f"), ask(1, "f")];
+    assert_eq!(
+        of(Lever::Duplicates, &twice).await,
+        Some((usd("0.024"), usd("0.024")))
+    );
+}
+
+#[tokio::test]
+async fn the_same_beginning_within_ten_minutes_could_have_been_cached() {
+    let ask = |minute: i64, cached| {
+        let mut usage = Usage::new(2_048, 0);
+        usage.cache_read_tokens = cached;
+        let mut entry = entry("dear", usage);
+        entry.at = Timestamp::from_unix_millis(NOW.as_unix_millis() + minute * 60_000);
+        entry.prefix_hash = Some(BodyHash::from_bits(7));
+        entry
+    };
+    assert_eq!(of(Lever::SamePrefix, &[ask(0, 0), ask(11, 0)]).await, None);
+    assert_eq!(of(Lever::SamePrefix, &[ask(0, 0), ask(9, 1_024)]).await, None);
+    let missed = of(Lever::SamePrefix, &[ask(0, 0), ask(9, 0)]).await;
+    assert_eq!(missed, Some((usd("0.02048"), usd("0.01024"))));
+    assert_eq!(of(Lever::ProviderCache, &[ask(0, 0), ask(9, 0)]).await, None);
+}
+
+#[tokio::test]
+async fn input_just_above_the_threshold_is_found() {
+    for (input, expected) in [
+        (9_999, None),
+        (10_500, Some((usd("0.21"), usd("0.1155")))),
+        (12_000, None),
+    ] {
+        assert_eq!(
+            of(Lever::LongContext, &[entry("dear", Usage::new(input, 0))]).await,
+            expected
+        );
+    }
+}
