@@ -134,7 +134,7 @@ impl State {
                 let rows = lines.iter().filter_map(|id| self.find(*id)).collect();
                 self.sealed(flush, rows);
             }
-            Record::UploadIntended { flush, without, .. } => {
+            Record::UploadIntended { flush, without } => {
                 self.change(flush, |flush| {
                     flush.uploads += 1;
                     flush.phase = Phase::Uploading;
