@@ -77,8 +77,6 @@ impl Phase {
 impl State {
     /// Makes buffered requests the lines of a file.
     pub(in crate::batch) fn sealed(&mut self, id: &FlushId, lines: Vec<Row>) {
-        // It is there already if its record came twice.
-        self.closed(id);
         self.next_flush += 1;
         let number = self.next_flush;
         let (place, mut sum) = (Place::InFlush(number), Sum::default());
