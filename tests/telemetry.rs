@@ -278,9 +278,10 @@ mod on {
         let sees = move |_: &Exchange<'_>| {
             let calls = told.calls();
             assert_eq!(calls.len(), 1);
-            match calls[0].closed {
-                true => Verdict::Reject("never"),
-                false => Verdict::Accept,
+            if calls[0].closed {
+                Verdict::Reject("never")
+            } else {
+                Verdict::Accept
             }
         };
         let router = CascadeRouter::new("gpt-4o-mini", verifier_fn(sees), "gpt-4o");
