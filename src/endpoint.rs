@@ -61,6 +61,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether a model answers there with text of its own: chat completions and responses. Routers choose among models
+    /// for these.
+    pub const fn is_chat(&self) -> bool {
+        matches!(self, Self::ChatCompletions | Self::Responses)
+    }
+
     /// Whether this crate reads, routes and prices calls to this endpoint.
     pub fn is_metered(&self) -> bool {
         !matches!(self, Self::Other(_))

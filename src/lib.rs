@@ -82,6 +82,7 @@ pub mod dashboard;
 mod endpoint;
 mod error;
 mod id;
+mod label;
 mod lane;
 pub mod ledger;
 mod markup;

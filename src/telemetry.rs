@@ -5,7 +5,8 @@
 //! `tracing-opentelemetry`. Metrics go to the recorder that it installed for the `metrics` facade.
 //!
 //! # Spans
-//! One span a ledger entry, while it is open: from before it is sent until its answer, or its stream, has ended. Its
+//! One span a ledger entry: from before it is sent until its answer, or its stream, has ended. If the answer is judged
+//! after that, the time is in no span. Its
 //! target is `thrifty`, its level `INFO`, its parent the span in which the call was made; retries and what the transport
 //! does are inside it. Only chat completions, responses and embeddings have one. A line of a batch has none: it takes
 //! hours, and its caller's span is over.
@@ -105,9 +106,9 @@ impl CallSpan {
         &self.0
     }
 
-    /// Adds what is known in the end.
-    pub(crate) fn close(&self, entry: &LedgerEntry) {
-        let span = &self.0;
+    /// Adds what is known in the end, and ends it.
+    pub(crate) fn close(&mut self, entry: &LedgerEntry) {
+        let span = std::mem::replace(&mut self.0, Span::none());
         if span.is_disabled() {
             return;
         }
@@ -187,6 +188,7 @@ mod metered {
 
     use metrics::{Label, SharedString, Unit, counter, describe_counter, describe_histogram, histogram};
 
+    use crate::label::{MAX_BYTES, MAX_NAMES, NONE, OTHER};
     use crate::ledger::{Degradation, LedgerEntry};
     use crate::model::ModelId;
     use crate::pricing::Cost;
@@ -197,10 +199,6 @@ mod metered {
     const COST: &str = "thrifty.cost";
     const UNKNOWN: &str = "thrifty.cost.unknown";
     const DEGRADATIONS: &str = "thrifty.degradations";
-
-    /// How many features, and how many models, have a label of their own, and how long their names are at most.
-    const MAX_NAMES: usize = 200;
-    const MAX_BYTES: usize = 200;
 
     /// Tells the recorder of the `metrics` facade what the metrics are, and in which units.
     ///
@@ -282,14 +280,14 @@ mod metered {
     impl Names {
         fn label(&self, name: Option<&Arc<str>>) -> SharedString {
             let Some(name) = name else {
-                return SharedString::const_str("none");
+                return SharedString::const_str(NONE);
             };
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(name) = known.get(&**name) {
                 return SharedString::from_shared(Arc::clone(name));
             }
             if known.len() == MAX_NAMES || name.len() > MAX_BYTES {
-                return SharedString::const_str("other");
+                return SharedString::const_str(OTHER);
             }
             known.insert(Arc::clone(name));
             SharedString::from_shared(Arc::clone(name))

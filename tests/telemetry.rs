@@ -165,6 +165,8 @@ async fn whatever_did_not_go_as_it_should_is_one_event() {
 mod on {
     use metrics_util::MetricKind;
     use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+    use thrifty::router::CascadeRouter;
+    use thrifty::router::verify::{Exchange, Verdict, verifier_fn};
     use tracing::Instrument;
 
     use super::*;
@@ -266,6 +268,35 @@ mod on {
         assert_eq!(
             calls[1].fields["gen_ai.usage.output_tokens"],
             usage.output_tokens.to_string()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_span_of_an_answer_that_is_judged_ends_when_it_has_come() {
+        let (listener, _guard) = Listener::listen();
+        let told = listener.clone();
+        let sees = move |_: &Exchange<'_>| {
+            let calls = told.calls();
+            assert_eq!(calls.len(), 1);
+            if calls[0].closed {
+                Verdict::Reject("never")
+            } else {
+                Verdict::Accept
+            }
+        };
+        let router = CascadeRouter::new("gpt-4o-mini", verifier_fn(sees), "gpt-4o");
+        let simulator = Simulator::new();
+        let llm = LlmClient::builder(simulator.client(), Transport::service(simulator.service()))
+            .with_router(router)
+            .build()
+            .unwrap();
+        llm.chat().create(request("gpt-4o")).await.unwrap();
+        let calls = listener.calls();
+        assert_eq!(calls.len(), 2, "{calls:?}");
+        assert!(
+            calls
+                .iter()
+                .all(|call| call.closed && call.fields.contains_key("thrifty.cost_usd"))
         );
     }
 

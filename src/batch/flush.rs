@@ -29,7 +29,14 @@ pub(super) async fn drive(shared: Arc<Shared>, id: FlushId) {
         tracing::error!(flush = %job.id, "a call of the batch API panicked");
         sleep(job.shared.policy.pause()).await;
     }
-    if let Err(error) = job.fail(&BatchError::Unreported { batch_id: None }).await {
+    let error = BatchError::Unreported { batch_id: None };
+    let given_up = AssertUnwindSafe(job.fail(&error)).catch_unwind().await;
+    let closed = match given_up {
+        Ok(closed) => closed,
+        // What panicked now is the deletion of its files.
+        Err(_) => job.shared.close(&job.id).await,
+    };
+    if let Err(error) = closed {
         tracing::error!(%error, flush = %job.id, "the batch store failed; the batch is looked at after a restart");
     }
 }
@@ -86,17 +93,12 @@ impl Job {
             }
             let (file, without, uploads) = self.build();
             if file.is_empty() {
-                self.delete_files([]).await;
-                return self.shared.close(&self.id).await;
+                return self.finish(&[]).await;
             }
             let filename = self.filename(uploads);
             let flush = self.id.clone();
             self.shared
-                .commit(Record::UploadIntended {
-                    flush,
-                    filename: filename.clone(),
-                    without,
-                })
+                .commit(Record::UploadIntended { flush, without })
                 .await?;
             let uploaded = self.shared.api.upload(&filename, file).await;
             sent = match &uploaded {
@@ -160,7 +162,7 @@ impl Job {
 
     async fn create(&self, file_id: Arc<str>) -> Result<(), StoreError> {
         let Some(endpoint) = self.endpoint() else {
-            return self.shared.close(&self.id).await;
+            return self.finish(&[]).await;
         };
         let metadata = vec![(search::FLUSH.to_owned(), self.id.to_string())];
         let new = NewBatch::new(&*file_id, endpoint, metadata)
@@ -201,7 +203,7 @@ impl Job {
                     if matches!(error.status, Some(400 | 404 | 409))
                         && backoff.again("create", &error).await => {}
                 // A file that lay there for long may be gone: servers delete them after some time.
-                Err(error) if names_a_file(&error) && self.shared.lock().uploads(&self.id) == 1 => {
+                Err(error) if names_a_file(&error) && self.may_upload_anew() => {
                     tracing::warn!(flush = %self.id, %error, "the uploaded file is uploaded anew");
                     let flush = self.id.clone();
                     self.shared.commit(Record::CreateAbandoned { flush }).await?;
@@ -211,6 +213,13 @@ impl Job {
                 Err(error) => return self.fail(&BatchError::Api(error)).await,
             }
         }
+    }
+
+    /// Whether its file is gone for the first time.
+    fn may_upload_anew(&self) -> bool {
+        let mut state = self.shared.lock();
+        let flush = state.flushes.get_mut(&self.id);
+        flush.is_some_and(|flush| !std::mem::replace(&mut flush.uploaded_anew, true))
     }
 
     fn endpoint(&self) -> Option<crate::endpoint::Endpoint> {
@@ -311,6 +320,18 @@ impl Job {
         tracing::error!(flush = %self.id, error = error as &dyn std::error::Error, "a batch is given up");
         self.all_unanswered(None, &Unanswered::Settled(Err(error.clone())))
             .await?;
+        self.finish(&[]).await
+    }
+
+    /// Closes the flush, after its input file and these of its batch were deleted at the server.
+    pub(super) async fn finish(&self, of_batch: &[String]) -> Result<(), StoreError> {
+        let input = self.shared.lock().input_file(&self.id);
+        let files: Vec<_> = of_batch
+            .iter()
+            .map(String::as_str)
+            .chain(input.as_deref())
+            .collect();
+        self.delete_files(files).await;
         self.shared.close(&self.id).await
     }
 }

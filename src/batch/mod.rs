@@ -30,6 +30,7 @@
 mod admission;
 mod api;
 mod collector;
+mod download;
 mod driver;
 mod error;
 mod faults;

@@ -20,7 +20,7 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 ///   lane takes in that time, 64 at once, the first leave earlier
 /// - `max_attempts`: 3 batches for a request that none of them ran
 /// - `max_tries`: 10 tries of a call that the server refuses though it may still take it, such as a batch over a file
-///   that is not there yet; and 10 looks at a batch that is not there any more. One that an earlier process made is looked
+///   that is not there yet; of an upload to which a page of some proxy answers; and 10 looks at a batch that is not there any more. One that an earlier process made is looked
 ///   for as long as `patience`, as other credentials do not see it
 /// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take; and
 ///   for so long beyond its 24 h a batch may go on: one that then stands still for an hour is cancelled

@@ -65,8 +65,7 @@ impl Job {
             Unanswered::Settled(Err(first))
         };
         self.all_unanswered(Some(batch_id), &next).await?;
-        self.delete_files([&*file_id]).await;
-        self.shared.close(&self.id).await
+        self.finish(&[]).await
     }
 
     /// Gives the lines that the server has named their errors; false if there are none.
@@ -133,8 +132,7 @@ impl Job {
                     Unanswered::Settled(Err(refusal(batch_id, Some(fault))))
                 };
                 self.all_unanswered(Some(batch_id), &next).await?;
-                self.delete_files([&*file_id]).await;
-                self.shared.close(&self.id).await
+                self.finish(&[]).await
             }
             Refused::Wait { alone } => {
                 let (flush, input_file_id) = (self.id.clone(), file_id);

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use super::api::{ApiError, Effect, LineAnswer, Outcome};
+use super::download::Lines;
 use super::error::BatchError;
 use super::faults;
 use super::flush::Job;
@@ -138,7 +138,7 @@ struct Pass<'a> {
     job: &'a Job,
     batch_id: &'a Arc<str>,
     /// Read, and not stored yet.
-    answers: Vec<(RequestId, LineAnswer)>,
+    answers: Vec<(RequestId, Unanswered)>,
     /// The size of those.
     bytes: usize,
     unsafe_bytes: usize,
@@ -152,31 +152,20 @@ struct Pass<'a> {
 impl Pass<'_> {
     async fn read(&mut self, file_id: &str) -> Result<(), Unread> {
         let content = self.job.shared.api.download(file_id).await;
-        let mut content = content.map_err(Unread::Api)?;
+        let mut content = Lines::of(content.map_err(Unread::Api)?);
         let (lines, strangers) = (self.lines, self.strangers);
-        let mut rest: Vec<u8> = Vec::new();
-        while let Some(piece) = content.next().await {
-            let piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => {
-                    self.store().await?;
-                    return Err(Unread::Api(error));
-                }
-            };
-            let mut lines = piece.split(|byte| *byte == b'\n');
-            // What stands before the first break ends the line begun in earlier pieces.
-            rest.extend_from_slice(lines.next().unwrap_or_default());
-            for begun in lines {
-                self.line(&rest);
-                rest.clear();
-                rest.extend_from_slice(begun);
-                if self.answers.len() >= AT_ONCE || self.bytes >= UNSAFE {
-                    self.store().await?;
-                }
+        let read = loop {
+            match content.next().await {
+                Ok(Some(line)) => self.line(line),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(Unread::Api(error)),
             }
-        }
-        self.line(&rest);
+            if self.answers.len() >= AT_ONCE || self.bytes >= UNSAFE {
+                self.store().await?;
+            }
+        };
         self.store().await?;
+        read?;
         if self.lines == lines && self.strangers > strangers {
             // A page of some proxy, perhaps: it says nothing of any line.
             let said = "no line of the file is an answer to a request of ours";
@@ -194,15 +183,12 @@ impl Pass<'_> {
             self.job.shared.sync().await.map_err(Unread::Store)?;
         }
         self.job
-            .answered(self.batch_id, answers)
+            .unanswered(answers, Some(self.batch_id))
             .await
             .map_err(Unread::Store)
     }
 
     fn line(&mut self, bytes: &[u8]) {
-        if bytes.trim_ascii().is_empty() {
-            return;
-        }
         let read = std::str::from_utf8(bytes).ok().and_then(BatchLine::read);
         let known = read.and_then(|line| Some((line::request_of(&line.custom_id)?, line.outcome)));
         let Some((id, outcome)) = known else {
@@ -238,7 +224,7 @@ impl Pass<'_> {
                     self.not_run.entry(id).or_insert(next);
                 } else {
                     self.bytes += answer.body.len();
-                    self.answers.push((id, answer));
+                    self.answers.push((id, Unanswered::Settled(Ok(answer))));
                 }
             }
         }
@@ -298,18 +284,6 @@ impl Job {
         state.flushes.get(&self.id).map_or(0, Flush::open)
     }
 
-    /// Stores and delivers lines' answers; a second line of the same request changes nothing.
-    async fn answered(
-        &self,
-        batch_id: &Arc<str>,
-        answers: Vec<(RequestId, LineAnswer)>,
-    ) -> Result<(), StoreError> {
-        let answered = answers
-            .into_iter()
-            .map(|(id, answer)| (id, Unanswered::Settled(Ok(answer))));
-        self.unanswered(answered.collect(), Some(batch_id)).await
-    }
-
     pub(super) async fn all_unanswered(
         &self,
         batch_id: Option<&Arc<str>>,
@@ -324,7 +298,8 @@ impl Job {
         self.unanswered(open, batch_id).await
     }
 
-    /// Decides what follows for lines of this batch, stores it, and tells of it.
+    /// Decides what follows for lines of this batch, stores it, and tells of it. A second line of the same request changes
+    /// nothing.
     ///
     /// # Errors
     /// If the store has no room; then nothing has happened to the lines that are left.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use super::api::{ApiError, BatchItem, Effect, LineAnswer, Settled};
+use super::download::Lines;
 use super::flush::{Backoff, Job};
 use super::line;
 use crate::error::ErrorKind;
@@ -78,19 +78,10 @@ impl Job {
     async fn book_lines(&self, batch_id: &Arc<str>, file_id: &str, told: &mut Told) -> Result<(), ApiError> {
         // An earlier reading may have been of some proxy's page.
         (told.lines, told.strangers) = (0, 0);
-        let mut content = self.shared.api.download(file_id).await?;
-        let mut rest: Vec<u8> = Vec::new();
-        while let Some(piece) = content.next().await {
-            let piece = piece?;
-            let mut lines = piece.split(|byte| *byte == b'\n');
-            rest.extend_from_slice(lines.next().unwrap_or_default());
-            for begun in lines {
-                self.book_line(batch_id, &rest, told).await;
-                rest.clear();
-                rest.extend_from_slice(begun);
-            }
+        let mut lines = Lines::of(self.shared.api.download(file_id).await?);
+        while let Some(line) = lines.next().await? {
+            self.book_line(batch_id, line, told).await;
         }
-        self.book_line(batch_id, &rest, told).await;
         if told.lines == 0 && told.strangers > 0 {
             // A page of some proxy, perhaps.
             let said = "no line of the file is an answer";
@@ -100,9 +91,6 @@ impl Job {
     }
 
     async fn book_line(&self, batch_id: &Arc<str>, bytes: &[u8], told: &mut Told) {
-        if bytes.trim_ascii().is_empty() {
-            return;
-        }
         let Some(line) = std::str::from_utf8(bytes).ok().and_then(BatchLine::read) else {
             told.strangers += 1;
             return;

@@ -54,10 +54,7 @@ impl Job {
                         self.took(began.elapsed());
                     }
                     let files = results::collect(self, &batch_id, batch).await?;
-                    // The input is done with in any case.
-                    let files = files.iter().map(String::as_str).chain([&*file_id]);
-                    self.delete_files(files.collect::<Vec<_>>()).await;
-                    return self.shared.close(&self.id).await;
+                    return self.finish(&files).await;
                 }
                 "in_progress" | "finalizing" => self.passed(),
                 _ => {}
@@ -77,8 +74,8 @@ impl Job {
             }
             if still.cancelled {
                 tracing::error!(%batch_id, status = batch.status, "a batch does not end, though it was cancelled; it is given up");
-                results::collect(self, &batch_id, batch).await?;
-                return self.shared.close(&self.id).await;
+                let files = results::collect(self, &batch_id, batch).await?;
+                return self.finish(&files).await;
             }
             tracing::error!(%batch_id, status = batch.status, "a batch stands still long after its time; it is cancelled");
             // If the answer is lost, or the process ends, the next look shows what came of it.

@@ -384,15 +384,20 @@ impl BatchObserver for Bookkeeper {
         }
         let entry = Arc::new(entry);
         self.core.record(&entry);
-        match Held::of(item) {
-            Some(held) => held.count(&entry),
-            // It was enqueued by an earlier process.
-            None => self.core.budgets.spend(
-                &entry.attribution,
-                entry.sent_model.as_ref(),
-                &entry.cost,
-                entry.usage.as_ref(),
-            ),
+        match (passenger, Held::of(item)) {
+            // What the steps of its call may cost counts it too.
+            (Some(Passenger { operation, .. }), Some(_)) => operation.charge(&entry),
+            (None, Some(held)) => held.count(&entry),
+            // It was enqueued by an earlier process, or there are no budgets.
+            (passenger, None) => {
+                if let Some(Passenger { operation, .. }) = passenger {
+                    operation.charge(&entry);
+                }
+                let (model, usage) = (entry.sent_model.as_ref(), entry.usage.as_ref());
+                self.core
+                    .budgets
+                    .spend(&entry.attribution, model, &entry.cost, usage);
+            }
         }
         if let Some(receipt) = passenger.and_then(|passenger| passenger.operation.receipt.as_ref()) {
             receipt.add(&entry);

@@ -89,19 +89,14 @@ impl Operation {
 
     /// Begins another one under the same id, which is no part of it: it has no receipt, and holds nothing yet.
     fn beside(&self) -> Self {
-        self.core.open.begin();
-        Self {
-            core: Arc::clone(&self.core),
-            scope: Arc::clone(&self.scope),
-            endpoint: self.endpoint.clone(),
-            facts: Arc::clone(&self.facts),
-            op_id: self.op_id,
-            at: self.core.clock.now(),
-            started: Instant::now(),
-            receipt: None,
-            hold: OnceLock::new(),
-            spent: Spent::default(),
-        }
+        let scope = Scope {
+            tracker: None,
+            ..Scope::clone(&self.scope)
+        };
+        let mut beside = Self::begin(Arc::clone(&self.core), Arc::new(scope), self.endpoint.clone());
+        beside.facts = Arc::clone(&self.facts);
+        beside.op_id = self.op_id;
+        beside
     }
 
     /// Returns when it was made; if it waited for a budget, when it was let through.
@@ -116,14 +111,19 @@ impl Operation {
             hold.count(entry.sent_model.as_ref(), &entry.cost, entry.usage.as_ref());
         }
     }
+
+    /// Gives back what is held for it beyond what was charged.
+    fn release(&mut self) {
+        if let Some(hold) = self.hold.take() {
+            hold.release();
+        }
+    }
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
         // All that was sent for it has its entry by now.
-        if let Some(hold) = self.hold.take() {
-            hold.release();
-        }
+        self.release();
         self.core.open.end();
     }
 }
@@ -168,6 +168,13 @@ impl Call {
             factory: self.factory.clone(),
             built: None,
             kept: self.kept.clone(),
+        }
+    }
+
+    /// Gives back what is held for it, once nothing more is sent for it and all its rows are settled.
+    pub(super) fn release(&mut self) {
+        if let Some(operation) = Arc::get_mut(&mut self.operation) {
+            operation.release();
         }
     }
 

@@ -370,13 +370,14 @@ impl Row {
         u64::try_from(self.operation.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn write(&self, mut taken: Arc<LedgerEntry>) {
+    fn write(&mut self, mut taken: Arc<LedgerEntry>) {
         self.close(Arc::make_mut(&mut taken));
         self.record(&taken);
     }
 
-    /// Completes the entry, and charges for it. A second row of the same operation counts its latency from the call too.
-    fn close(&self, entry: &mut LedgerEntry) {
+    /// Completes the entry, ends its span, and charges for it. A second row of the same operation counts its latency from
+    /// the call too.
+    fn close(&mut self, entry: &mut LedgerEntry) {
         // An attempt that was refused for its route or its lane is followed by another that is no retry.
         let other = [Degradation::RouteRefused, Degradation::LaneChanged];
         let others = other.iter().filter(|other| entry.degradations.contains(other));

@@ -80,6 +80,8 @@ impl Task {
         let spent = self.call.operation.spent();
         let cost = spent.map_or(Cost::Unpriced(UnpricedReason::Unbounded), Cost::Priced);
         hold.settle(Some(self.shadow.model()), &cost, None);
+        // A judge takes its time, and costs nothing that is held for.
+        self.call.release();
         if let Ok(Reply::Whole(answer)) = result
             && answer.status().is_success()
         {

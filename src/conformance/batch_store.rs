@@ -289,7 +289,6 @@ async fn life(store: &impl BatchStore) -> Vec<Record> {
         },
         Record::UploadIntended {
             flush: flush.clone(),
-            filename: "thrifty-01FLUSH-0.jsonl".into(),
             without: vec![id(3)],
         },
         Record::Uploaded {

@@ -5,16 +5,10 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use crate::budget::BudgetStatus;
+use crate::label::{MAX_BYTES, MAX_NAMES, NONE, OTHER};
 use crate::ledger::Totals;
 use crate::report::Report;
 use crate::report::cells::Cell;
-
-/// How many features, and how many models, have a label of their own, and how long their names are at most.
-const MAX_NAMES: usize = 200;
-const MAX_BYTES: usize = 200;
-
-const NONE: &str = "none";
-const OTHER: &str = "other";
 
 /// A figure of some totals, as text without an exponent, so that no digit of an amount is lost.
 type Figure = fn(&Totals) -> String;

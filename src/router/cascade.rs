@@ -8,7 +8,6 @@ use async_trait::async_trait;
 
 use super::verify::Verifier;
 use super::{Quality, Rating, Route, RouteError, RouteOutcome, RouteRequest, Router, Score, Step};
-use crate::endpoint::Endpoint;
 use crate::model::ModelId;
 use crate::money::Usd;
 
@@ -23,6 +22,10 @@ use crate::money::Usd;
 /// A stream cannot be judged before it is handed out: it goes straight to the model that the cascade would end with. So
 /// do answers that are made in the background, and batched ones with a [`key`](crate::LlmClient::key). Of a call that rides a
 /// batch each step rides another one, or goes at once if there is no time for that; a second opinion is asked at once.
+///
+/// The entry of an answer that was not accepted is written when the call is decided. If the process is killed before, the
+/// ledger lacks that entry and its cost, and the bill has it: of calls that ride batches that is true for as long as the
+/// next step's batch takes.
 ///
 /// # Default
 /// - an answer of which the verifier is unsure will do from 0.5 on
@@ -163,11 +166,7 @@ impl CascadeRouter {
 
     /// Returns the model that a request ends with; `None` if it is not this router's.
     fn end_of<'a>(&'a self, request: &'a RouteRequest<'_>) -> Option<&'a ModelId> {
-        let is_theirs = matches!(
-            request.endpoint(),
-            Endpoint::ChatCompletions | Endpoint::Responses
-        );
-        if !is_theirs {
+        if !request.endpoint().is_chat() {
             None
         } else if request.is_auto() {
             Some(self.last())

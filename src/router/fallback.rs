@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Rating, Route, RouteError, RouteOutcome, RouteRequest, Router};
-use crate::endpoint::Endpoint;
 use crate::model::ModelId;
 
 /// Names models to ask, one after the other, if the ones before could not be reached, were busy or failed, before any
@@ -63,10 +62,7 @@ impl Router for FallbackRouter {
             Some(router) => router.route(request).await?,
             None => Route::keep(),
         };
-        if !matches!(
-            request.endpoint(),
-            Endpoint::ChatCompletions | Endpoint::Responses
-        ) {
+        if !request.endpoint().is_chat() {
             return Ok(route);
         }
         let first = route.model().unwrap_or_else(|| request.requested_model()).clone();

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 
 use super::{Route, RouteError, RouteRequest, Router};
-use crate::endpoint::Endpoint;
 use crate::model::ModelId;
 
 /// Asks one model for every chat and responses request, whatever model was named.
@@ -24,9 +23,10 @@ impl FixedRouter {
 #[async_trait]
 impl Router for FixedRouter {
     async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouteError> {
-        Ok(match request.endpoint() {
-            Endpoint::ChatCompletions | Endpoint::Responses => Route::to(&self.model).because("fixed"),
-            Endpoint::Embeddings | Endpoint::Other(_) => Route::keep(),
+        Ok(if request.endpoint().is_chat() {
+            Route::to(&self.model).because("fixed")
+        } else {
+            Route::keep()
         })
     }
 

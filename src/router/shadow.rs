@@ -7,7 +7,6 @@ use async_trait::async_trait;
 
 use super::verify::Verifier;
 use super::{Rating, Route, RouteError, RouteOutcome, RouteRequest, Router};
-use crate::endpoint::Endpoint;
 use crate::model::ModelId;
 
 /// What a plan asks beside the answer: another model, and who judges both answers.
@@ -137,11 +136,7 @@ impl Router for ShadowRouter {
             Some(router) => router.route(request).await?,
             None => Route::keep(),
         };
-        let is_chat = matches!(
-            request.endpoint(),
-            Endpoint::ChatCompletions | Endpoint::Responses
-        );
-        Ok(if is_chat && fastrand::f32() < self.rate {
+        Ok(if request.endpoint().is_chat() && fastrand::f32() < self.rate {
             route.with_shadow(self.shadow.clone())
         } else {
             route

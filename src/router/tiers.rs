@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 
 use super::{Excluded, Exclusion, Route, RouteRequest};
-use crate::endpoint::Endpoint;
 use crate::model::ModelId;
 
 /// One of the two models of a two-tier router.
@@ -59,10 +58,8 @@ impl Tiers {
 
     /// Whether a request is theirs to route: chat or responses, and for one of the models or any.
     pub(super) fn apply_to(&self, request: &RouteRequest<'_>) -> bool {
-        matches!(
-            request.endpoint(),
-            Endpoint::ChatCompletions | Endpoint::Responses
-        ) && (request.is_auto() || self.position(request.requested_model()).is_some())
+        request.endpoint().is_chat()
+            && (request.is_auto() || self.position(request.requested_model()).is_some())
     }
 
     /// Routes to the tier that is wanted, unless its model cannot serve the request or is dearer than the one asked for.

@@ -20,6 +20,7 @@ const FLOORS: [&[&str]; 5] = [
     &[
         "model",
         "lane",
+        "label",
         "endpoint",
         "attribution",
         "id",

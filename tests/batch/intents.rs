@@ -12,6 +12,7 @@ use thrifty::batch::{
 
 use super::ask;
 use super::fake::FakeApi;
+use super::faulty::Faulty;
 
 /// Notes the kind of each record beside the calls that the API has seen by then.
 #[derive(Debug)]
@@ -67,36 +68,12 @@ async fn every_intent_is_recorded_before_its_effect() {
     assert_eq!(records, expected.map(|(name, calls)| (name.to_owned(), calls)));
 }
 
-#[derive(Debug)]
-struct FullDisk;
-
-#[async_trait]
-impl BatchStore for FullDisk {
-    fn durability(&self) -> Durability {
-        Durability::Crash
-    }
-
-    fn append(&self, _records: &mut [Record]) -> Result<Position, StoreError> {
-        Err(StoreError::new("no space left"))
-    }
-
-    async fn sync(&self, _position: Position) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn load(&self, _fold: &mut (dyn FnMut(Record) + Send)) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn read(&self, _extents: &[Extent]) -> Result<Bytes, StoreError> {
-        Err(StoreError::new("nothing is stored here"))
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_is_an_error_of_the_enqueue_and_nothing_is_kept() {
+    let store = Faulty::default();
+    store.refuse("", usize::MAX);
     let collector = BatchCollector::builder(FakeApi::default())
-        .with_store(FullDisk)
+        .with_store(store)
         .build();
     let error = collector.enqueue(&ask(1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);

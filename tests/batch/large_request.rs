@@ -53,15 +53,13 @@ async fn a_request_of_300_mb_is_refused_at_once_without_being_read_or_held() {
     }
     let collector = BatchCollector::builder(FakeApi::default()).build();
     let before = peak();
-    // Pages that nobody touches are not there.
+    // Pages that nobody touches are not there. It is no JSON: whoever read it would refuse it for that.
     let raw = Bytes::from(vec![0; SIZE]);
-    let begun = tokio::time::Instant::now();
     let refused = invalid(collector.enqueue_raw(Endpoint::ChatCompletions, raw).await);
     assert!(
         matches!(refused, InvalidRequest::TooLarge { bytes, .. } if bytes >= SIZE),
         "{refused}"
     );
-    assert!(begun.elapsed().as_millis() < 100, "{:?}", begun.elapsed());
 
     let policy = BatchPolicy::default().with_max_bytes((4 << 20).try_into().unwrap());
     let small = BatchCollector::builder(FakeApi::default())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thrifty::batch::{BatchCollector, BatchPolicy, FileStore};
 
 use super::fake::{End, Fail, FakeApi, completed, good};
-use super::{Books, ask, some};
+use super::{Books, ask, some, until};
 
 #[tokio::test(start_paused = true)]
 async fn files_are_deleted_once_their_lines_are_safe_and_only_then() {
@@ -156,5 +156,56 @@ async fn a_file_that_the_server_has_deleted_is_uploaded_once_more() {
     let collector = BatchCollector::builder(api.clone()).build();
     for handle in some(&collector, 3).await {
         assert!(handle.await.is_err(), "not for ever");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_file_is_uploaded_once_more_also_if_an_upload_was_repeated_before() {
+    let api = FakeApi::default()
+        .refusing_uploads(1)
+        .failing("create", 10, Fail::NoFile);
+    let collector = BatchCollector::builder(api.clone()).build();
+    for handle in some(&collector, 3).await {
+        assert!(handle.await.is_ok());
+    }
+    let uploads = api.calls().iter().filter(|call| *call == "upload").count();
+    assert_eq!((uploads, api.batches()), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_calls_all_panic_is_given_up_and_so_is_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let api = FakeApi::default()
+        .failing("create", usize::MAX, Fail::Panic)
+        .failing("delete", usize::MAX, Fail::Panic);
+    let store = FileStore::open(dir.path().join("spool")).unwrap();
+    let collector = BatchCollector::builder(api.clone()).with_store(store).build();
+    let mut looks = Vec::new();
+    for n in 0..2 {
+        assert!(collector.enqueue(&ask(n)).await.unwrap().await.is_err());
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        looks.push(api.looks().len());
+    }
+    assert_eq!(looks[1], 2 * looks[0], "the first one is not looked for again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_file_of_a_batch_that_is_given_up_is_deleted() {
+    for (call, fail) in [
+        ("create", Fail::Status(403)),
+        ("create", Fail::NoFile),
+        ("list", Fail::Status(404)),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut api = FakeApi::default().failing(call, usize::MAX, fail);
+        if call == "list" {
+            api = api.failing("retrieve", usize::MAX, fail);
+        }
+        let store = FileStore::open(dir.path().join("spool")).unwrap();
+        let collector = BatchCollector::builder(api.clone()).with_store(store).build();
+        for handle in some(&collector, 3).await {
+            assert!(handle.await.is_err());
+        }
+        until("no file is left", || api.files().is_empty()).await;
     }
 }

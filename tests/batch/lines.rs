@@ -7,7 +7,7 @@ use thrifty::ErrorKind;
 use thrifty::batch::{BatchCollector, BatchError, BatchHandle, Cancelled, FileStore};
 
 use super::fake::{End, Fail, FakeApi, Line, completed, good, not_run, with_status};
-use super::{Books, ask, paused, some};
+use super::{Books, ask, paused, some, until};
 
 #[tokio::test(start_paused = true)]
 async fn what_an_expired_batch_did_is_delivered_and_the_rest_rides_the_next() {
@@ -232,9 +232,7 @@ async fn nothing_is_written_again_for_a_file_without_a_line_that_has_left_it() {
     assert!(before.values().any(|lines| !lines.is_empty()));
     collector.flush().await.unwrap();
     collector.cancel(handles[1].id()).await.unwrap();
-    while api.batches() == 0 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until("a batch is made", || api.batches() > 0).await;
     assert_eq!(api.lines(0).len(), 3);
     assert!(stored() == before, "the lines on the disk are as they were");
 }
@@ -263,9 +261,7 @@ fn a_bad_line_is_told_by_its_number_after_a_restart_too() {
         collector.flush().await.unwrap();
         // It is in the file that is about to be uploaded, and left out of it.
         assert_eq!(collector.cancel(ids[0]).await.unwrap(), Cancelled::TooLate);
-        while api.batches() == 0 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until("a batch is made", || api.batches() > 0).await;
         assert_eq!(api.lines(0).len(), 3);
         ids
     });

@@ -1,19 +1,17 @@
 //! Requests that were being sent on a faster lane when the process ended.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use thrifty::batch::{
-    BatchCollector, BatchCollectorBuilder, BatchError, BatchItem, BatchObserver, BatchPolicy, BatchStore,
-    Durability, Extent, FasterLane, FileStore, InMemoryStore, LineAnswer, Position, Record, Settled,
-    StoreError,
+    BatchCollector, BatchCollectorBuilder, BatchError, BatchItem, BatchObserver, BatchPolicy, FasterLane,
+    FileStore, LineAnswer, Settled,
 };
 use thrifty::{Clock, Lane, RequestId, SystemClock};
 
 use super::fake::FakeApi;
+use super::faulty::Faulty;
 use super::{ask, paused};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -127,52 +125,23 @@ fn a_checkpoint_does_not_forget_what_is_being_sent() {
     assert_eq!(*told.0.lock().unwrap(), [(id, true, true), (id, false, false)]);
 }
 
-/// A store whose syncs do not end once the faster lane was asked, and that lane.
-#[derive(Debug, Clone, Default)]
-struct Stalling {
-    store: InMemoryStore,
-    stalls: Arc<AtomicBool>,
-}
+/// A faster lane after whose answer the store's syncs do not end.
+#[derive(Debug)]
+struct ThenStalls(Faulty);
 
 #[async_trait]
-impl FasterLane for Stalling {
+impl FasterLane for ThenStalls {
     async fn send(&self, _: &BatchItem) -> Result<LineAnswer, BatchError> {
-        self.stalls.store(true, Ordering::SeqCst);
+        self.0.slow_down(1_000 * HOUR);
         Ok(LineAnswer::new(200, r#"{"echo":99}"#, Lane::Standard))
-    }
-}
-
-#[async_trait]
-impl BatchStore for Stalling {
-    fn durability(&self) -> Durability {
-        self.store.durability()
-    }
-
-    fn append(&self, records: &mut [Record]) -> Result<Position, StoreError> {
-        self.store.append(records)
-    }
-
-    async fn sync(&self, position: Position) -> Result<(), StoreError> {
-        if self.stalls.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        self.store.sync(position).await
-    }
-
-    async fn load(&self, fold: &mut (dyn FnMut(Record) + Send)) -> Result<(), StoreError> {
-        self.store.load(fold).await
-    }
-
-    async fn read(&self, extents: &[Extent]) -> Result<Bytes, StoreError> {
-        self.store.read(extents).await
     }
 }
 
 #[test]
 fn an_answer_whose_runtime_dies_while_it_is_made_durable_is_booked_and_handed_out_all_the_same() {
-    let (store, told) = (Stalling::default(), Told::default());
+    let (store, told) = (Faulty::default(), Told::default());
     let collector = BatchCollector::builder(FakeApi::default().with_runs(|_| 24 * HOUR))
-        .with_faster_lane(store.clone())
+        .with_faster_lane(ThenStalls(store.clone()))
         .with_observer(told.clone())
         .with_store(store.clone())
         .build();
@@ -183,7 +152,7 @@ fn an_answer_whose_runtime_dies_while_it_is_made_durable_is_booked_and_handed_ou
         assert!(waited.is_err(), "it is not safe yet: {waited:?}");
         handle
     });
-    store.stalls.store(false, Ordering::SeqCst);
+    store.slow_down(Duration::ZERO);
     let id = handle.id();
     assert_eq!(*told.0.lock().unwrap(), [(id, false, false)]);
     let answer = paused().block_on(async { tokio::time::timeout(HOUR, handle).await });

@@ -11,7 +11,7 @@ use thrifty::simulator::{Fault, Simulator};
 use thrifty::{Endpoint, LlmClient, Transport};
 
 use super::fake::{Arrives, Fail, FakeApi};
-use super::{Echo, ask, paused, some};
+use super::{Echo, ask, paused, some, until};
 
 const LINES: u64 = 3;
 
@@ -91,9 +91,7 @@ async fn a_file_that_is_shown_after_both_looks_is_deleted_when_the_batch_is_over
         .showing_file_late(0, 2);
     let collector = collector(&api, dir.path(), BatchPolicy::default());
     answered(&collector).await;
-    while !api.files().is_empty() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until("no file is left", || api.files().is_empty()).await;
     assert_eq!(api.batches(), 1);
     assert_eq!(api.deleted(), ["output-0", "file-1", "file-0"]);
 }
@@ -165,9 +163,7 @@ fn a_restart_finds_the_file_whose_upload_has_no_end_in_the_journal() {
                 ids.push(collector.enqueue(&ask(n)).await.unwrap().id());
             }
             collector.flush().await.unwrap();
-            while api.calls().len() < 2 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            until("the file is looked for", || api.calls().len() >= 2).await;
             if checkpoint {
                 collector.checkpoint().await.unwrap();
             }

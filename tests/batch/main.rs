@@ -40,6 +40,7 @@ mod store_faults;
 mod stores;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thrifty::batch::{BatchCollector, BatchHandle, BatchObserver, BatchableRequest, Settled};
@@ -101,6 +102,18 @@ impl BatchObserver for Books {
 impl Books {
     fn told(&self) -> Vec<Told> {
         self.0.lock().unwrap().clone()
+    }
+}
+
+/// Waits in virtual time until something is so.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = tokio::time::Instant::now() + Duration::from_secs(7 * 86_400);
+    while !is_so() {
+        assert!(
+            tokio::time::Instant::now() < end,
+            "within a week it never came so far: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

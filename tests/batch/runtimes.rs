@@ -5,7 +5,7 @@ use std::time::Duration;
 use thrifty::batch::{BatchCollector, BatchError, BatchStore, InMemoryStore, Record};
 
 use super::fake::FakeApi;
-use super::{Echo, ask, paused};
+use super::{Echo, ask, paused, until};
 
 #[test]
 fn a_driver_whose_runtime_died_starts_again_where_it_stopped() {
@@ -15,9 +15,7 @@ fn a_driver_whose_runtime_died_starts_again_where_it_stopped() {
     let handle = first.block_on(async {
         let handle = collector.enqueue(&ask(1)).await.unwrap();
         collector.flush().await.unwrap();
-        while api.batches() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("a batch is made", || api.batches() > 0).await;
         handle
     });
     drop(first);
@@ -39,7 +37,8 @@ fn a_handle_that_waits_elsewhere_goes_on_when_the_drivers_runtime_dies() {
             handle.await
         })
     });
-    seen.recv().unwrap();
+    seen.recv_timeout(Duration::from_secs(60))
+        .expect("the handle is polled");
     drop(first);
     assert_eq!(waiting.join().unwrap().unwrap(), Echo { echo: 1 });
 }
@@ -67,9 +66,7 @@ fn a_second_collector_goes_on_with_what_the_store_holds() {
         let (sent, buffered) = first.block_on(async {
             let sent = collector.enqueue(&ask(1)).await.unwrap().id();
             collector.flush().await.unwrap();
-            while api.batches() == 0 {
-                tokio::task::yield_now().await;
-            }
+            until("a batch is made", || api.batches() > 0).await;
             (sent, collector.enqueue(&ask(2)).key("k").await.unwrap().id())
         });
         drop((first, collector));

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty::Lane;
+use async_trait::async_trait;
+use thrifty::batch::BatchPolicy;
 use thrifty::budget::{Admission, Budget};
 use thrifty::ledger::{Degradation, LedgerEntry, Query, Role, Status};
-use thrifty::router::CascadeRouter;
-use thrifty::router::verify::{Verdict, Verifier, verifier_fn};
+use thrifty::router::verify::{Exchange, Verdict, Verifier, verifier_fn};
+use thrifty::router::{CascadeRouter, Route, Step, router_fn};
 use thrifty::simulator::{Fault, LineFault, Simulator};
-use thrifty::{LlmClient, Usd, UsdSum};
+use thrifty::tokens::TokenCounter;
+use thrifty::{Lane, LlmClient, Usd, UsdSum};
 
 use super::cascades::{FULL, MINI, short};
 use super::{client_of, only_row, rows};
 
 const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Accepts the answers of all models but this one.
 fn not_of(model: &'static str) -> impl Verifier {
@@ -135,6 +138,7 @@ async fn a_strong_line_that_fails_leaves_the_cheap_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_dropped_while_its_second_batch_runs_has_booked_the_first() {
+    TokenCounter::new().warm_up();
     let simulator = Simulator::builder()
         .with_batch_delay(Duration::from_secs(3_600))
         .build();
@@ -171,4 +175,48 @@ async fn an_answer_with_a_key_is_not_cascaded() {
             .unwrap()
             .contains("not cascaded: its answer has a key")
     );
+}
+
+/// Takes 90 minutes to reject an answer.
+#[derive(Debug)]
+struct Slow;
+
+#[async_trait]
+impl Verifier for Slow {
+    async fn judge(&self, _: &Exchange<'_>) -> Verdict {
+        tokio::time::sleep(HOUR * 3 / 2).await;
+        Verdict::Reject("never")
+    }
+}
+
+/// The first answer overtakes its batch after two hours; the batch ends while it is judged, and is billed too.
+async fn overtaken(at_most: Usd) -> Vec<Arc<LedgerEntry>> {
+    TokenCounter::new().warm_up();
+    let simulator = Simulator::builder().with_batch_delay(3 * HOUR).build();
+    let router = router_fn(move |_| {
+        let next = Step::new(Slow, "gpt-4.1-nano").judged_within(2 * HOUR);
+        Route::to(FULL).with_step(next).with_steps_for_at_most(at_most)
+    });
+    let llm = client_of(&simulator)
+        .with_router(router)
+        .with_batch_policy(BatchPolicy::default().with_slack(2 * HOUR))
+        .build()
+        .unwrap();
+    let patient = llm.within(4 * HOUR);
+    patient.chat().create(short(FULL, "hi")).await.unwrap();
+    rows(&llm).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_on_all_steps_counts_what_an_overtaken_line_cost() {
+    let rows = overtaken("1".parse().unwrap()).await;
+    let [answer, line, step] = [Role::Hedge, Role::Primary, Role::Step].map(|role| {
+        let of_it = rows.iter().find(|row| row.role == role);
+        of_it.unwrap().cost.exact().unwrap()
+    });
+    assert_eq!(rows.len(), 3, "{rows:#?}");
+    // A limit with room for both, and not for the last step too; without the line there would be room for that.
+    assert!(step < line, "{step} {line}");
+    let rows = overtaken(answer.checked_add(line).unwrap()).await;
+    assert!(rows.iter().all(|row| row.role != Role::Step), "{rows:#?}");
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use thrifty::budget::{Admission, Budget, Window};
 use thrifty::ledger::{CostLedger, InMemoryLedger, LedgerEntry, Query, Role, Status};
-use thrifty::router::verify::{Agreement, Verdict, verifier_fn};
+use thrifty::router::verify::{Agreement, Exchange, Verdict, Verifier, verifier_fn};
 use thrifty::router::{Quality, Rating, Route, RouteError, RouteRequest, Router, ShadowRouter};
 use thrifty::simulator::{Fault, Simulator};
 use thrifty::tokens::TokenCounter;
@@ -256,4 +256,41 @@ async fn as_many_requests_have_a_shadow_as_the_rate_says() {
     assert!(llm.shutdown(LONG).await.unwrap().is_empty());
     let shadows = of_role(&rows(&llm).await, Role::Shadow).len();
     assert!((70..130).contains(&shadows), "{shadows}");
+}
+
+/// Takes its time.
+#[derive(Debug)]
+struct Slow;
+
+#[async_trait]
+impl Verifier for Slow {
+    async fn judge(&self, _: &Exchange<'_>) -> Verdict {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        Verdict::Accept
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_while_a_shadow_is_judged() {
+    let simulator = Simulator::new();
+    let budget = |name: &'static str| Budget::new(name, "1".parse().unwrap());
+    let llm = client_of(&simulator)
+        .with_router(shadowed().judged_by(Slow))
+        .with_budget(budget("all"))
+        .with_shadow_budget(budget("shadows"))
+        .build()
+        .unwrap();
+    ask(&llm).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let rows = rows(&llm).await;
+    assert_eq!(of_role(&rows, Role::Shadow).len(), 1);
+    let cost: UsdSum = rows.iter().map(|row| row.cost.exact().unwrap()).sum();
+    let status = llm.budgets().status().await.unwrap().remove(0);
+    assert_eq!((status.spent, status.held), (cost, UsdSum::ZERO));
+    assert_eq!(
+        llm.shutdown(Duration::ZERO).await.unwrap().calls,
+        1,
+        "it is judged still"
+    );
+    assert!(llm.shutdown(LONG).await.unwrap().is_empty());
 }

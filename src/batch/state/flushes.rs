@@ -21,6 +21,8 @@ pub(in crate::batch) struct Flush {
     pub(in crate::batch) uploads: u32,
     /// Its input file was deleted to keep a lost batch from running.
     pub(in crate::batch) fenced: bool,
+    /// Its input file was gone when its batch was to be made, and another one is uploaded.
+    pub(in crate::batch) uploaded_anew: bool,
     /// The generation of the driver that works on it.
     pub(in crate::batch) runner: u64,
     pub(super) lane: u32,
@@ -60,11 +62,21 @@ pub(in crate::batch) enum Phase {
     },
 }
 
+impl Phase {
+    /// Returns the input file, if the server has it.
+    const fn file_id(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Sealed | Self::Uploading => None,
+            Self::Uploaded { file_id } | Self::Creating { file_id, .. } | Self::Submitted { file_id, .. } => {
+                Some(file_id)
+            }
+        }
+    }
+}
+
 impl State {
     /// Makes buffered requests the lines of a file.
     pub(in crate::batch) fn sealed(&mut self, id: &FlushId, lines: Vec<Row>) {
-        // It is there already if its record came twice.
-        self.closed(id);
         self.next_flush += 1;
         let number = self.next_flush;
         let (place, mut sum) = (Place::InFlush(number), Sum::default());
@@ -103,6 +115,7 @@ impl State {
             phase: Phase::Sealed,
             uploads: 0,
             fenced: false,
+            uploaded_anew: false,
             runner: 0,
             lane,
             bytes: sum.bytes,
@@ -136,6 +149,11 @@ impl State {
         let lines = flush.map(|flush| &*flush.lines).unwrap_or_default();
         let still = move |row: &Row| self.rows.get(*row).map(Request::place) == place;
         lines.iter().map(move |row| still(row).then_some(*row))
+    }
+
+    /// Returns the input file of a flush, if the server has it.
+    pub(in crate::batch) fn input_file(&self, flush: &FlushId) -> Option<Arc<str>> {
+        self.flushes.get(flush)?.phase.file_id().cloned()
     }
 
     /// Returns how often a flush was about to be uploaded.

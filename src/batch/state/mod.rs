@@ -131,10 +131,12 @@ impl State {
                 self.enqueued(request);
             }
             Record::Sealed { flush, lines } => {
+                // It is there already if its record came twice. What is over is forgotten then, and no line any more.
+                self.closed(flush);
                 let rows = lines.iter().filter_map(|id| self.find(*id)).collect();
                 self.sealed(flush, rows);
             }
-            Record::UploadIntended { flush, without, .. } => {
+            Record::UploadIntended { flush, without } => {
                 self.change(flush, |flush| {
                     flush.uploads += 1;
                     flush.phase = Phase::Uploading;

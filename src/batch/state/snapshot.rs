@@ -63,7 +63,6 @@ impl State {
         }];
         let intended = Record::UploadIntended {
             flush: id.clone(),
-            filename: Arc::default(),
             without: Vec::new(),
         };
         records.extend((0..flush.uploads).map(|_| intended.clone()));
@@ -143,7 +142,6 @@ mod tests {
             },
             6 => Record::UploadIntended {
                 flush,
-                filename: Arc::default(),
                 without: vec![id(n)],
             },
             7 => Record::Uploaded {

@@ -13,33 +13,17 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use crate::id::RequestId;
 
-/// What a list of runs begins with; one without is a list of ids.
-const RUNS: char = '*';
-
 /// How many ids follow the first one of a run at most, so that a few damaged bytes make no room for millions.
 const MORE: usize = 255;
 
 pub(super) fn serialize<S: Serializer>(ids: &[RequestId], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut text = String::from(RUNS);
-    STANDARD_NO_PAD.encode_string(pack(ids), &mut text);
-    serializer.serialize_str(&text)
+    serializer.serialize_str(&STANDARD_NO_PAD.encode(pack(ids)))
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RequestId>, D::Error> {
     let text = Cow::<'de, str>::deserialize(deserializer)?;
-    let (form, base64) = match text.strip_prefix(RUNS) {
-        Some(runs) => (Form::Runs, runs),
-        None => (Form::Ids, &*text),
-    };
-    let bytes = STANDARD_NO_PAD.decode(base64).map_err(D::Error::custom)?;
-    unpack(&bytes, form).ok_or_else(|| D::Error::custom("not a list of packed ids"))
-}
-
-/// What is written one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Runs,
-    Ids,
+    let bytes = STANDARD_NO_PAD.decode(&*text).map_err(D::Error::custom)?;
+    unpack(&bytes).ok_or_else(|| D::Error::custom("not a list of packed ids"))
 }
 
 /// The three parts of an id: milliseconds with the counter, and the process.
@@ -94,7 +78,7 @@ fn pack(ids: &[RequestId]) -> Vec<u8> {
     packed
 }
 
-fn unpack(mut bytes: &[u8], form: Form) -> Option<Vec<RequestId>> {
+fn unpack(mut bytes: &[u8]) -> Option<Vec<RequestId>> {
     let mut ids = Vec::new();
     let (mut millis, mut count, mut process) = (0_u64, 0_u32, 0_u64);
     while !bytes.is_empty() {
@@ -104,10 +88,8 @@ fn unpack(mut bytes: &[u8], form: Form) -> Option<Vec<RequestId>> {
         if first & 1 == 1 {
             process = u64::try_from(read(&mut bytes)?).ok()?;
         }
-        let mut more = 0;
-        if form == Form::Runs {
-            (more, bytes) = bytes.split_first().map(|(more, rest)| (*more, rest))?;
-        }
+        let more;
+        (more, bytes) = bytes.split_first().map(|(more, rest)| (*more, rest))?;
         let bits = (u128::from(millis) << 80) | (u128::from(count) << 48) | u128::from(process);
         let run = successors(Some(bits), |bits| Some(next(*bits))).take(usize::from(more) + 1);
         ids.extend(run.map(|bits| RequestId::from_bytes(bits.to_be_bytes())));
@@ -173,12 +155,12 @@ mod tests {
         #[test]
         fn ids_come_back_as_they_were(runs in proptest::collection::vec(any::<([u8; 16], u8)>(), 0..40)) {
             let ids = ids_of(runs);
-            prop_assert_eq!(unpack(&pack(&ids), Form::Runs).unwrap(), ids);
+            prop_assert_eq!(unpack(&pack(&ids)).unwrap(), ids);
         }
 
         #[test]
         fn whatever_is_read_is_no_panic(bytes: Vec<u8>) {
-            let _ = (unpack(&bytes, Form::Runs), unpack(&bytes, Form::Ids));
+            let _ = unpack(&bytes);
         }
     }
 
@@ -186,13 +168,12 @@ mod tests {
     struct List(#[serde(with = "super")] Vec<RequestId>);
 
     #[test]
-    fn a_list_of_runs_and_one_of_ids_are_told_apart() {
+    fn a_run_of_two_ids_takes_three_bytes() {
         let ids = [1_u128, 2].map(|count| RequestId::from_bytes(((7 << 80) | (count << 48)).to_be_bytes()));
         let list = List(ids.into());
-        assert_eq!(serde_json::to_string(&list).unwrap(), r#""*HAEB""#);
-        for text in [r#""*HAEB""#, r#""HAEAAQ""#] {
-            assert_eq!(serde_json::from_str::<List>(text).unwrap(), list);
-        }
+        let text = serde_json::to_string(&list).unwrap();
+        assert_eq!(text, r#""HAEB""#);
+        assert_eq!(serde_json::from_str::<List>(&text).unwrap(), list);
     }
 
     #[test]

@@ -203,12 +203,10 @@ pub enum Record {
         #[serde(with = "super::packed_ids")]
         lines: Vec<RequestId>,
     },
-    /// The file is about to be uploaded.
+    /// The file is about to be uploaded, under a name that its flush and the count of its uploads give.
     UploadIntended {
         /// The flush.
         flush: FlushId,
-        /// The name it is uploaded under, which no other file has.
-        filename: Arc<str>,
         /// Lines that no longer need this batch and are not in the file.
         #[serde(default, with = "super::packed_ids", skip_serializing_if = "Vec::is_empty")]
         without: Vec<RequestId>,
