@@ -34,11 +34,10 @@ use crate::router::{
 ///    [`promote_by_ratings`](Self::promote_by_ratings). It says why or why not.
 /// 4. [`learn`](Self::learn) from what was rated since.
 ///
-/// What the fallback router plans stands: its shadow and its models to ask after an error also if another candidate was
-/// drawn by lot, or if it keeps [`AUTO`](crate::router::AUTO), for which the strong model is then asked. Its
-/// [steps](crate::router::Step) do not: they are for the answer of the model that it chose. Of a call with steps, such as a
-/// [`CascadeRouter`](crate::router::CascadeRouter) plans, it is not known what the answer would have been worth, so it
-/// tells nothing of the fallback router and promotes nobody.
+/// If the fallback router keeps [`AUTO`](crate::router::AUTO), the strong model is asked. Its [steps](crate::router::Step)
+/// are for the answer of the model that it chose, and are dropped where another one is drawn by lot. Of a call with steps,
+/// such as a [`CascadeRouter`](crate::router::CascadeRouter) plans, it is not known what the answer would have been worth:
+/// it tells nothing of the fallback router and promotes nobody.
 ///
 /// # Default
 /// - no log: what is rated is not kept, and nothing is learned from it
@@ -139,7 +138,9 @@ impl LearnedRouter {
     }
 
     /// Draws this share of requests by lot, from 0 to 1, among the candidates that may be asked; the reason says so, and
-    /// the log has how probable each choice was. A few per cent are enough. Without a log nothing is drawn.
+    /// the log has how probable each choice was. The more is drawn, the sooner ratings tell something of what is seldom
+    /// chosen, and the more calls go where nobody meant them to. Without a log nothing is drawn. What the fallback router
+    /// plans for any model, its shadow and its models to ask after an error, stands.
     #[must_use]
     pub fn with_exploration(mut self, share: f32, seed: u64) -> Self {
         self.exploration = if share.is_nan() {
