@@ -1,4 +1,4 @@
-//! Why a router that learns chose as it did.
+//! Why a router that goes by numbers chose as it did.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::model::ModelId;
 
 /// Why a model was chosen: the cause, what each candidate was thought worth, and who could not be asked.
 ///
-/// Printed, it is one line, which is what the ledger keeps as the entry's reason. It never quotes a prompt. What the call
-/// would have cost at [`baseline`](Self::baseline) is the entry's
+/// Printed, it is one line, which is what the ledger keeps as the entry's reason. It is made of names of models and numbers,
+/// and quotes no prompt; but of [another router](Cause::Fallback) it has that router's own reason, as it is. What the call would have cost at [`baseline`](Self::baseline) is the entry's
 /// [`baseline`](crate::ledger::LedgerEntry::baseline).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -44,11 +44,18 @@ pub enum Cause {
         /// How probable it was that this candidate would be asked.
         propensity: f32,
     },
+    /// A score on or above the line, or no score, wants the strong model.
+    Scored {
+        /// The score; `None` if the request has none.
+        score: Option<f32>,
+        /// Where the line is.
+        line: f32,
+    },
     /// Another router decided.
     Fallback {
         /// Why not the learned one.
         because: NotLearned,
-        /// What the other router said.
+        /// What the other router said. It is for that router to put no prompt text into it.
         said: Option<Arc<str>>,
     },
 }
@@ -135,6 +142,11 @@ impl fmt::Display for Why {
         match &self.cause {
             Cause::Learned { line } => write!(f, "learned: gain of {line:.3} or more wanted")?,
             Cause::Explored { propensity } => write!(f, "explored, propensity {propensity:.3}")?,
+            Cause::Scored {
+                score: Some(score),
+                line,
+            } => write!(f, "score {score:.3}, strong from {line:.3}")?,
+            Cause::Scored { score: None, .. } => f.write_str("no score")?,
             Cause::Fallback { because, said } => {
                 write!(f, "fallback, {because}")?;
                 if let Some(said) = said {

@@ -15,7 +15,7 @@
 //!
 //! [`LearnedRouter`] begins with another router, in whose place it decides only once it was shown to be better. What it
 //! learns from are [`Labelled`] prompts and what [`rate`](Router::rate) is told; what it keeps of your traffic are hashes
-//! and numbers, on request, in a [`TrainingLog`]. Its reasons are a typed [`Why`].
+//! and numbers, on request, in a [`TrainingLog`]. Its reasons, and those of [`ScoreRouter`], are a typed [`Why`].
 //!
 //! The built-in routers with two tiers touch only chat and responses requests that name one of their two models
 //! exactly (a snapshot such as `gpt-4o-2024-08-06` is a pin) or [`AUTO`]. They never pick a model dearer than the one
@@ -39,7 +39,7 @@
 //!
 //! The learning rates and features of [`Trainer`] were chosen by cross-validation on these three sets. On MMLU, half of the
 //! gap takes 29.5 ± 1.5 % of strong calls by 1,531 labels. The oracle knows each answer beforehand; nothing that reads only
-//! the prompt comes near it.
+//! the prompt came near it here.
 //!
 //! # What to expect to save
 //! Trained on four fifths of the rows, the line drawn by cross-fitted scores for a floor of 0.98 with the default
@@ -59,10 +59,11 @@
 //! # When routing is not worth it
 //! - Where the strong model is hardly better: ask the cheap one. [`evaluate`] says so.
 //! - Where the prices are close. Of the calls that move, at most one less the ratio of the prices is saved.
-//! - With fewer than about 300 prompts labelled for both models. Length is then as good as what is learned, a floor that
-//!   is tested on so few keeps nearly all calls with the strong model, and labels cost a call of each model.
-//! - With traffic that changes from week to week. Nothing that was learned from one kind of prompts held for another; a
-//!   line is as good as the rows that it was drawn by are like the calls to come.
+//! - With few prompts that are labelled for both models: the fewer a floor is tested on, the more calls stay with the strong
+//!   model, and labels cost a call of each model. What is learned from fewer labels than the table names was not measured;
+//!   compare it with the length of the prompt before you trust it.
+//! - With traffic that changes from week to week. A line is as good as the rows that it was drawn by are like the calls to
+//!   come. What a model that learned from one kind of prompts does on another kind was not measured.
 //! - Where a wrong answer costs more than all calls together. A floor is kept on average, not for each call.
 
 mod cascade;
@@ -75,6 +76,7 @@ mod held_out;
 mod heuristic;
 mod labelled;
 mod learned;
+mod paired;
 mod rating;
 mod request;
 mod route;

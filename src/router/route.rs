@@ -114,6 +114,19 @@ impl Route {
         self
     }
 
+    /// Asks this model instead of the one that the plan was made with. What is asked beside it or after an error stays;
+    /// the steps do not, for they judge the other model's answer.
+    pub(super) fn moved_to(mut self, model: ModelId) -> Self {
+        self.fallbacks.retain(|fallback| *fallback != model);
+        Self {
+            model: Some(model),
+            steps: Vec::new(),
+            steps_within: None,
+            steps_for_at_most: None,
+            ..self
+        }
+    }
+
     /// Returns the model to ask; `None` for the one that was requested.
     pub const fn model(&self) -> Option<&ModelId> {
         self.model.as_ref()

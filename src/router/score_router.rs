@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 
 use super::tiers::{Tier, Tiers};
-use super::{Route, RouteError, RouteRequest, Router, Score, Threshold};
+use super::{Cause, Route, RouteError, RouteRequest, Router, Score, Threshold, Why};
 use crate::model::ModelId;
 
 /// Asks the strong model for requests whose score is on or above a line.
 ///
-/// A request without a score is not known to be easy and goes to the strong model.
+/// A request without a score is not known to be easy and goes to the strong model. Its reasons are a typed [`Why`].
 ///
 /// # Examples
 /// ```
@@ -57,11 +57,20 @@ impl<S: Score> Router for ScoreRouter<S> {
         if !self.tiers.apply_to(request) {
             return Ok(Route::keep());
         }
-        let Some(score) = self.score.score(request).filter(|score| !score.is_nan()) else {
-            return Ok(self.tiers.choose(request, Tier::Strong, "no score"));
+        let score = self.score.score(request).filter(|score| !score.is_nan());
+        let tier = score.map_or(Tier::Strong, |score| self.threshold.tier(score));
+        let placed = self.tiers.place(request, self.tiers.place_of(tier));
+        let why = Why {
+            cause: Cause::Scored {
+                score,
+                line: self.threshold.line(),
+            },
+            judged: Vec::new(),
+            excluded: placed.excluded,
+            policy: None,
+            baseline: Some(self.tiers.baseline(request).clone()),
         };
-        let why = format_args!("score {score:.3}, strong from {:.3}", self.threshold.line()).to_string();
-        Ok(self.tiers.choose(request, self.threshold.tier(score), why))
+        Ok(Route::to(placed.model).caused_by(why))
     }
 
     fn reference_model(&self) -> Option<&ModelId> {

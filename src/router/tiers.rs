@@ -43,6 +43,23 @@ impl Tiers {
         &self.strong
     }
 
+    /// Returns the model that would be asked without a router.
+    pub(super) fn baseline<'a>(&'a self, request: &'a RouteRequest<'_>) -> &'a ModelId {
+        if request.is_auto() {
+            &self.strong
+        } else {
+            request.requested_model()
+        }
+    }
+
+    /// Returns the place of a tier among the models.
+    pub(super) const fn place_of(&self, tier: Tier) -> usize {
+        match tier {
+            Tier::Cheap => 0,
+            Tier::Strong => self.cheaper.len(),
+        }
+    }
+
     pub(super) fn all(&self) -> Vec<ModelId> {
         self.cheaper.iter().chain([&self.strong]).cloned().collect()
     }
@@ -64,11 +81,7 @@ impl Tiers {
 
     /// Routes to the tier that is wanted, unless its model cannot serve the request or is dearer than the one asked for.
     pub(super) fn choose(&self, request: &RouteRequest<'_>, wanted: Tier, why: impl fmt::Display) -> Route {
-        let wanted = match wanted {
-            Tier::Cheap => 0,
-            Tier::Strong => self.cheaper.len(),
-        };
-        let placed = self.place(request, wanted);
+        let placed = self.place(request, self.place_of(wanted));
         let mut reason = why.to_string();
         for excluded in &placed.excluded {
             let _ = write!(reason, "; {excluded}");

@@ -17,6 +17,7 @@ mod memory_disk;
 #[allow(dead_code, reason = "tests use all of it")]
 mod memory_disk;
 mod recovery;
+mod replace;
 mod segment;
 mod turns;
 mod writer;
@@ -34,6 +35,7 @@ pub use fuzzing::segment_lines;
 #[cfg(any(test, fuzzing))]
 pub(crate) use memory_disk::MemoryDisk;
 pub(crate) use recovery::{Damage, State, recover};
+pub(crate) use replace::replace;
 pub(crate) use segment::{Format, LineReader, Next, Position, content, seal};
 pub(crate) use turns::Turns;
 pub(crate) use writer::SegmentWriter;
@@ -85,6 +87,16 @@ pub(crate) fn sync_dirs<'a>(
         }
     }
     Ok(())
+}
+
+/// Returns how many directories above this one have to be synced once it is made: those that are missing, and the nearest
+/// one that is there, for it gets the name of the first that is made.
+pub(crate) fn new_levels(disk: &dyn Disk, dir: &Path) -> usize {
+    let is_missing = |dir: &&Path| {
+        let listed = disk.list(dir);
+        listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    dir.ancestors().skip(1).take_while(is_missing).count() + 1
 }
 
 /// Names what was tried and the file, for `map_err`.

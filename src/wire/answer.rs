@@ -165,7 +165,7 @@ impl<'a> Choice<'a> {
         let older = message.function_call.map(|call| call.view(true));
         AnswerChoice {
             text: message.content.map(text_of).unwrap_or_default(),
-            is_refusal: message.refusal.is_some(),
+            is_refusal: says_something(message.refusal),
             has_media: message.audio.is_some(),
             tool_calls: calls.chain(older).collect(),
             ended: match self.finish_reason.and_then(string).as_deref() {
@@ -176,6 +176,13 @@ impl<'a> Choice<'a> {
             },
         }
     }
+}
+
+/// Some servers write an empty refusal beside an answer.
+fn says_something(refusal: Option<&RawValue>) -> bool {
+    refusal
+        .and_then(string)
+        .is_some_and(|text| !text.trim().is_empty())
 }
 
 #[derive(Deserialize)]
@@ -283,7 +290,7 @@ mod tests {
         let body = json!({"choices": [
             {"message": {"content": "a \"b\"", "refusal": null}, "finish_reason": "stop"},
             {"message": {"content": null, "refusal": "no"}, "finish_reason": "length"},
-            {"message": {"content": [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}],
+            {"message": {"refusal": "", "content": [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}],
                 "tool_calls": [
                     {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}},
                     {"id": "2", "type": "custom", "custom": {"name": "g", "input": "free"}}]},

@@ -48,7 +48,7 @@ async fn what_the_application_says_of_answers_makes_the_routes_better() {
     assert_eq!(log.report().unwrap().ratings, 400);
     let model = log.train(&Trainer::new(["gpt-4o-mini", "gpt-4o"])).unwrap();
     router.install(model, Threshold::at(0.3).unwrap()).unwrap();
-    assert_eq!(router.learn(), 400);
+    assert_eq!(router.learn(), 0, "the model was trained on these");
     for n in 0..600 {
         let row = ask_and_rate(&llm, &texts(n)).await;
         let reason = row.reason.as_deref().unwrap();

@@ -7,9 +7,9 @@ use futures_util::FutureExt;
 use serde_json::json;
 use thrifty::router::verify::Finished;
 use thrifty::router::{
-    AUTO, CascadeRouter, FallbackRouter, FixedRouter, HeuristicRouter, LearnedRouter, Route, RouteError,
-    RouteRequest, Router, RouterExt, Rule, Score, ScoreRouter, ShadowRouter, Step, Threshold, Tier,
-    TokenCountRouter, TrainingLog, router_fn,
+    AUTO, CascadeRouter, Cause, FallbackRouter, FixedRouter, HeuristicRouter, LearnedRouter, Route,
+    RouteError, RouteRequest, Router, RouterExt, Rule, Score, ScoreRouter, ShadowRouter, Step, Threshold,
+    Tier, TokenCountRouter, TrainingLog, router_fn,
 };
 use thrifty::{Endpoint, conformance};
 
@@ -74,6 +74,11 @@ fn what_has_no_score_goes_to_the_strong_model_and_the_reason_says_which_score_it
     ] {
         let route = route(&router, &body);
         assert_eq!((model(&route), reason(&route)), (Some(wanted), why));
+        let typed = route.why().unwrap();
+        assert!(
+            matches!(typed.cause, Cause::Scored { score, line: 20.0 } if score.is_none() == (why == "no score"))
+        );
+        assert_eq!(typed.baseline, Some(FULL.into()));
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use thrifty::pricing::{Price, PriceBook};
+use thrifty::router::verify::Finished;
 use thrifty::router::{
-    Answered, Calibration, Curve, EvaluateError, Evaluation, Evaluator, HeldOut, HeuristicRouter, Labelled,
-    Measured, Quality, Route, RouteRequest, Router, Score, ScoreRouter, Target, Threshold, evaluate,
-    router_fn,
+    Answered, Calibration, CascadeRouter, Curve, EvaluateError, Evaluation, Evaluator, HeldOut,
+    HeuristicRouter, Labelled, Measured, Quality, Route, RouteRequest, Router, Score, ScoreRouter, Target,
+    Threshold, evaluate, router_fn,
 };
 use thrifty::tokens::TokenCounter;
 use thrifty::{Usd, UsdSum};
@@ -215,6 +216,21 @@ fn a_third_model_counts_by_its_own_label_and_without_one_is_an_error() {
 
     let error = with_router(evaluation(&four()), &middle).unwrap_err();
     assert_eq!(error.to_string(), "row 0 has no label of middle, which was asked");
+}
+
+#[test]
+fn a_router_whose_plans_have_steps_is_no_always_cheap_but_an_error() {
+    let cascade = CascadeRouter::new("small", Finished::new(), "large");
+    let error = with_router(evaluation(&four()), &cascade).unwrap_err();
+    assert!(matches!(error, EvaluateError::Steps { row: 0 }));
+    assert!(error.to_string().contains("with_cascade"), "{error}");
+    let error = evaluate(&cascade, &four(), &prices()).now_or_never().unwrap();
+    assert!(matches!(error, Err(EvaluateError::Steps { row: 0 })));
+    // Where its score spares the verifier there is nothing to verify.
+    let at_once = cascade.with_prompt_score(Stated(|score| score), 0.5, 0.5);
+    let evaluation = with_router(evaluation(&four()), &at_once).unwrap();
+    let decided = of(&evaluation, "router").decided.as_ref().unwrap();
+    near(decided.strong_share.value, 0.5);
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! A router that learns: in shadow, promoted, exploring, taught by ratings.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use serde_json::json;
+use thrifty::router::verify::Finished;
 use thrifty::router::{
-    AUTO, Cause, Facts, FixedRouter, HeuristicRouter, Labelled, LearnError, LearnedRouter, Model, NotLearned,
-    Promotion, Rating, Route, RouteRequest, Router, RouterExt, Threshold, Trainer, TrainingLog, router_fn,
+    AUTO, CascadeRouter, Cause, Facts, FallbackRouter, FixedRouter, HeuristicRouter, Labelled, LearnError,
+    LearnedRouter, Model, NotLearned, Promotion, Rating, Route, RouteRequest, Router, RouterExt,
+    ShadowRouter, Threshold, Trainer, TrainingLog, router_fn,
 };
 use thrifty::{Clock, Endpoint, OpId, SystemClock};
 
@@ -115,6 +118,60 @@ fn a_fallback_router_that_keeps_auto_leaves_it_to_the_strong_model() {
     let router = LearnedRouter::untrained([MINI, FULL], router_fn(|_| Route::keep())).unwrap();
     assert_eq!(model(&route(&router, &asks_auto(EASY))), Some(FULL));
     assert_eq!(model(&route(&router, &says(EASY))), None);
+}
+
+#[tokio::test]
+async fn a_fallback_router_that_keeps_auto_is_judged_by_what_it_then_asks() {
+    // Of `auto` it says nothing: the strong model is asked, as without a prompt at hand.
+    for keeps in [
+        Arc::new(router_fn(|_| Route::keep())) as Arc<dyn Router>,
+        Arc::new(ShadowRouter::new(MINI, 1.0)),
+    ] {
+        let router = LearnedRouter::new(learned(), line(), keeps).unwrap();
+        let verdict = router.promote(&rows(400, 1_000)).await.unwrap();
+        let (Promotion::Promoted(found) | Promotion::NotBetter(found)) = verdict else {
+            panic!("{verdict}");
+        };
+        assert!((found.fallback_share - 1.0).abs() < 1e-9, "{verdict}");
+    }
+    // A cascade's answers are not those of its first model: nothing can be told of it.
+    let cascade = CascadeRouter::new(MINI, Finished::new(), FULL);
+    let router = LearnedRouter::new(learned(), line(), cascade).unwrap();
+    let verdict = router.promote(&rows(400, 1_000)).await.unwrap();
+    assert_eq!(verdict.to_string(), "undecided: 0 held-out rows, 100 are needed");
+}
+
+#[test]
+fn a_plan_that_is_sent_to_another_model_keeps_what_holds_for_any() {
+    let shadowed = || ShadowRouter::new("o3", 1.0);
+    let fallback = || FallbackRouter::new(FULL).then("gpt-4.1").behind(shadowed());
+    let router = LearnedRouter::untrained([MINI, FULL], fallback()).unwrap();
+    let kept = route(&router, &asks_auto(EASY));
+    assert_eq!(model(&kept), Some(FULL));
+    assert_eq!(kept.shadow().map(|shadow| shadow.model().as_str()), Some("o3"));
+    assert_eq!(kept.fallbacks(), [thrifty::ModelId::from("gpt-4.1")]);
+
+    let dir = tempfile::tempdir().unwrap();
+    let cascade = CascadeRouter::new(MINI, Finished::new(), FULL);
+    let plan = FallbackRouter::new(FULL)
+        .then("gpt-4.1")
+        .behind(shadowed().behind(cascade));
+    let router = LearnedRouter::untrained([MINI, FULL], plan).unwrap();
+    let router = router
+        .with_log(TrainingLog::open(dir.path()).unwrap())
+        .with_exploration(0.5, 3);
+    let (mut drawn, mut steps) = (0, 0);
+    for _ in 0..100 {
+        let chosen = route_for(&router, EASY).1;
+        assert_eq!(chosen.shadow().map(|shadow| shadow.model().as_str()), Some("o3"));
+        let is_drawn = model(&chosen) == Some(FULL);
+        assert_eq!(is_drawn, chosen.steps().is_empty(), "{chosen:?}");
+        assert_eq!(is_drawn, !chosen.fallbacks().contains(&FULL.into()));
+        assert!(chosen.fallbacks().contains(&"gpt-4.1".into()));
+        drawn += usize::from(is_drawn);
+        steps += chosen.steps().len();
+    }
+    assert!(drawn > 10 && steps > 10, "{drawn} {steps}");
 }
 
 #[tokio::test]
@@ -268,8 +325,10 @@ fn ratings_are_kept_without_text_trained_on_and_learned_from() {
     router
         .install(log.train(&Trainer::new([MINI, FULL])).unwrap(), line())
         .unwrap();
+    assert_eq!(router.learn(), 0, "the model was trained on these");
+    traffic(&router, 300);
     let before = router.model().unwrap().version();
-    assert_eq!((router.learn(), router.learn()), (1_000, 0));
+    assert_eq!((router.learn(), router.learn()), (300, 0));
     assert_ne!(router.model().unwrap().version(), before);
     let router = router.promoted_before();
     assert_eq!(model(&route(&router, &says(HARD))), Some(FULL));
@@ -323,6 +382,38 @@ fn ratings_of_both_answers_promote_without_exploration() {
         matches!(verdict, Promotion::Promoted(of) if of.rows == 400),
         "{verdict}"
     );
+}
+
+#[test]
+fn what_was_rated_before_a_model_was_installed_does_not_promote_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let router = LearnedRouter::untrained([MINI, FULL], coin()).unwrap();
+    let log = TrainingLog::open(dir.path()).unwrap();
+    let router = router.with_log(log.clone()).with_exploration(0.2, 5);
+    traffic(&router, 3_000);
+    let (op_id, _) = route_for(&router, HARD);
+    router.rate(&Rating::new(op_id, true));
+    let (of_before, _) = route_for(&router, EASY);
+    let trained = log.train(&Trainer::new([MINI, FULL])).unwrap();
+    router.install(trained, line()).unwrap();
+    let verdict = router.promote_by_ratings();
+    assert_eq!(verdict.to_string(), "undecided: 0 held-out rows, 100 are needed");
+
+    // Another rating of a prompt that was trained on teaches, and holds nothing out.
+    router.rate(&Rating::new(op_id, true).of_model(MINI));
+    router.rate(&Rating::new(op_id, true).of_model(FULL));
+    assert_eq!(router.promote_by_ratings(), verdict);
+    assert_eq!(router.learn(), 2);
+    // What was asked before and is rated now is new to the model, until that learned it.
+    let rate_both = || {
+        for model in [MINI, FULL] {
+            router.rate(&Rating::new(of_before, true).of_model(model));
+        }
+        router.promote_by_ratings().to_string()
+    };
+    assert_eq!(rate_both(), "undecided: 1 held-out rows, 100 are needed");
+    assert_eq!(router.learn(), 2);
+    assert_eq!(rate_both(), "undecided: 0 held-out rows, 100 are needed");
 }
 
 #[test]

@@ -112,6 +112,16 @@ fn money_is_spent_up_to_its_limit_and_no_further() {
 }
 
 #[test]
+fn any_cost_and_any_limit_can_be_compared() {
+    let mut rows = traffic(100, 3);
+    for (row, cost) in rows.iter_mut().zip([i64::MIN, -5, i64::MAX].into_iter().cycle()) {
+        (row.cheap.cost, row.strong.cost) = (Some(Usd::from_pico(cost)), Some(Usd::from_pico(cost)));
+    }
+    let line = Threshold::pick(&rows, &Target::cost_per_call(Usd::MAX)).unwrap();
+    assert_eq!(Some(line.line()), Some(f32::NEG_INFINITY));
+}
+
+#[test]
 fn rows_and_targets_that_say_nothing_are_refused() {
     let floor = Target::quality_floor(0.98);
     let rows = traffic(200, 4);

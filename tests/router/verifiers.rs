@@ -53,6 +53,8 @@ fn an_answer_is_finished_if_it_says_something_and_is_whole() {
     let verdict = |answer: Value| judge(&Finished::new(), &CHAT, &json!({}), &answer);
     assert_eq!(verdict(chat(&json!("hi"), "stop")), Verdict::Accept);
     assert_eq!(verdict(calls("f", "{}")), Verdict::Accept);
+    let said = json!({"choices": [{"message": {"content": "hi", "refusal": ""}, "finish_reason": "stop"}]});
+    assert_eq!(verdict(said), Verdict::Accept);
     let refused =
         json!({"choices": [{"message": {"content": null, "refusal": "no"}, "finish_reason": "stop"}]});
     for (answer, why) in [
@@ -63,6 +65,10 @@ fn an_answer_is_finished_if_it_says_something_and_is_whole() {
         (json!({"choices": []}), "it is empty"),
         (json!({"object": "chat.completion"}), "it cannot be read"),
         (refused, "the model refused"),
+        (
+            json!({"choices": [{"message": {"content": "", "refusal": ""}, "finish_reason": "stop"}]}),
+            "it is empty",
+        ),
         (
             json!({"choices": [{"message": {"content": "hi"}}]}),
             "it did not end",
@@ -326,19 +332,52 @@ proptest! {
         }
     }
 
-    /// A number is the same however it is written.
+    /// A number is the same however it is written, and another one is not.
     #[test]
-    fn numbers_agree_with_themselves_however_they_are_written(whole in 0_u32..2_000_000, cents in 0_u32..100, before in "[a-z ]{0,9}") {
-        let grouped = |whole: u32| {
+    fn decimals_agree_with_themselves_however_they_are_written(
+        whole in prop_oneof![0_u32..2, 0_u32..2_000_000],
+        thousandths in 0_u32..1_000,
+        is_negative in any::<bool>(),
+        forms in prop::array::uniform2((0_usize..SEPARATORS.len(), 0_usize..3, 0_usize..TEXTS.len())),
+    ) {
+        let answer = |whole: u32, is_negative, (separator, zeros, text): (usize, usize, usize)| {
+            let fraction = format!("{thousandths:03}").trim_end_matches('0').to_owned() + &"0".repeat(zeros);
+            let point = if fraction.is_empty() { "" } else { "." };
             let digits = whole.to_string();
-            let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
-            groups.join(",")
+            let groups = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap());
+            let whole = groups.collect::<Vec<_>>().join(SEPARATORS[separator]);
+            // Half of all write no zero before the point.
+            let whole = if whole == "0" && separator % 2 == 0 && point == "." { "" } else { &whole };
+            let sign = if is_negative { ["-", "\u{2212}"][separator % 2] } else { "" };
+            let number = format!("{sign}{whole}{point}{fraction}");
+            chat(&json!(TEXTS[text].replace('#', &number)), "stop").to_string()
         };
-        let plain = chat(&json!(format!("{before} {whole}.{cents:02}")), "stop").to_string();
-        let dressed = chat(&json!(format!("**${}.{cents:02}0**.", grouped(whole))), "stop").to_string();
-        let other = chat(&json!(format!("{}.{cents:02}", whole + 1)), "stop").to_string();
-        let verifier = Agreement::on_number("m");
-        prop_assert_eq!(judge_bytes(&verifier, &CHAT, "{}", &plain, Some(&dressed)), Verdict::Accept);
-        prop_assert_ne!(judge_bytes(&verifier, &CHAT, "{}", &plain, Some(&other)), Verdict::Accept);
+        let verdict = |first: &str, second: &str| {
+            judge_bytes(&Agreement::on_number("m"), &CHAT, "{}", first, Some(second))
+        };
+        let first = answer(whole, is_negative, forms[0]);
+        let same = answer(whole, is_negative, forms[1]);
+        prop_assert_eq!(verdict(&first, &same), Verdict::Accept, "{} {}", first, same);
+        let greater = answer(whole + 1, is_negative, forms[1]);
+        prop_assert_ne!(verdict(&first, &greater), Verdict::Accept, "{} {}", first, greater);
+        if whole > 0 {
+            let opposite = answer(whole, !is_negative, forms[1]);
+            prop_assert_ne!(verdict(&first, &opposite), Verdict::Accept, "{} {}", first, opposite);
+        }
     }
 }
+
+/// What stands between thousands.
+const SEPARATORS: [&str; 8] = ["", ",", "{,}", "\\,", " ", "\u{202f}", "_", "'"];
+
+const TEXTS: [&str; 9] = [
+    "#",
+    "The answer is #.",
+    "**#**",
+    "$#$, I think",
+    "Of 3 it is (#)!",
+    "It is: #.\n",
+    "[#]. Yes.",
+    "x=#",
+    "so: #",
+];

@@ -28,16 +28,9 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(disk: Arc<dyn Disk>, root: &Path) -> Self {
-        // The nearest one that is there has the name of the first that is made.
-        let is_missing = |dir: &&Path| {
-            disk.list(dir)
-                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
-        let missing = root.ancestors().skip(1).take_while(is_missing);
-        let new_levels = missing.count() + 1;
         Self {
+            new_levels: storage::new_levels(&*disk, root),
             disk,
-            new_levels,
             root: root.to_owned(),
             segments: root.join("segments"),
             rollups: root.join("rollups"),

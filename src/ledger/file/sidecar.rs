@@ -76,19 +76,7 @@ pub(super) fn write(
         lines.add_json(cell)?;
     }
     let unfinished = path.with_extension("tmp");
-    // One that is there is from an attempt that did not end.
-    let _ = disk.remove(&unfinished);
-    let file = disk
-        .create(&unfinished)
-        .map_err(io_error("create", &unfinished))?;
-    file.append(&lines.bytes)
-        .map_err(io_error("write", &unfinished))?;
-    file.sync().map_err(io_error("sync", &unfinished))?;
-    disk.rename(&unfinished, path)
-        .map_err(io_error("rename", &unfinished))?;
-    if let Some(dir) = path.parent() {
-        disk.sync_dir(dir).map_err(io_error("sync", dir))?;
-    }
+    storage::replace(disk, &unfinished, path, &lines.bytes)?;
     Ok(seal)
 }
 

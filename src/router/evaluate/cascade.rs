@@ -169,7 +169,8 @@ impl Decided {
     pub fn of_cascade(rows: &[CascadeRow]) -> Result<Self, EvaluateError> {
         let missteps = Missteps::of(rows)?;
         let choices: Vec<Choice> = rows.iter().map(CascadeRow::choice).collect();
-        let measured = Measured::of("", &Path::by_choice(&choices), Some(0), 1.0, Bootstrap::DEFAULT);
+        let path = Path::by_choice(&choices);
+        let measured = Measured::of("", (&path, &path.points(None)), Some(0), 1.0, Bootstrap::DEFAULT);
         let decided = measured.decided.ok_or(EvaluateError::NoRows)?;
         Ok(Self {
             missteps: Some(missteps),

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use super::EvaluateError;
 use super::curve::Choice;
 use crate::clock::Timestamp;
@@ -55,7 +53,7 @@ impl Reader<'_> {
         Some(Case {
             row,
             prompt: labelled.prompt.clone(),
-            body: body(self.strong, &labelled.prompt),
+            body: labelled.as_chat(self.strong),
             cheap: answered(self.cheap)?,
             strong: answered(self.strong)?,
             others: others
@@ -73,17 +71,12 @@ impl Reader<'_> {
             .get(model)
             .copied()
             .or(self.assumed_output)?;
-        let body = body(model, &labelled.prompt);
+        let body = labelled.as_chat(model);
         let view = RequestView::read(&body).ok()?;
         let input = self.facts.tokens.count_request(&Endpoint::ChatCompletions, &view);
         let usage = Usage::new(input.tokens, output);
         prices.cost(model, Lane::Standard, &usage, self.at).exact()
     }
-}
-
-fn body(model: &ModelId, prompt: &str) -> Vec<u8> {
-    let body = json!({"model": model, "messages": [{"role": "user", "content": prompt}]});
-    body.to_string().into_bytes()
 }
 
 impl Case {

@@ -60,13 +60,19 @@ impl Evaluation {
     /// A router that fails leaves a request with the strong model, as it does in the client; how often is counted. It is
     /// told nothing of what comes of its choices.
     ///
+    /// Models to ask after an error and shadows are passed over: no call fails here.
+    ///
     /// # Errors
-    /// If it chooses a model whose answer has no label.
+    /// If it chooses a model whose answer has no label, or plans [steps](crate::router::Step), as a
+    /// [`CascadeRouter`](crate::router::CascadeRouter) does: measure that by [`with_cascade`](Self::with_cascade).
     pub async fn with_router(mut self, name: &str, router: &dyn Router) -> Result<Self, EvaluateError> {
         let (mut choices, mut failed) = (Vec::with_capacity(self.cases.len()), 0);
         for case in &self.cases {
             let request = case.show(&self.by.facts, self.by.at)?;
             let route = router.route(&request).await;
+            if route.as_ref().is_ok_and(|route| !route.steps().is_empty()) {
+                return Err(EvaluateError::Steps { row: case.row });
+            }
             failed += usize::from(route.is_err());
             let chosen = route.ok().and_then(|route| route.model().cloned());
             choices.push(self.choice(case, &chosen.unwrap_or_else(|| self.by.strong.clone()))?);
@@ -216,9 +222,10 @@ impl Evaluation {
     }
 
     fn add(&mut self, name: &str, path: &Path, failed: Option<usize>) {
-        let measured = Measured::of(name, path, failed, self.by.floor, self.by.bootstrap);
+        let points = path.points(None);
+        let measured = Measured::of(name, (path, &points), failed, self.by.floor, self.by.bootstrap);
         self.measured.push(measured);
-        self.curves.push(path.points(None));
+        self.curves.push(points);
     }
 }
 

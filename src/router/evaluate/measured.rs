@@ -46,22 +46,23 @@ pub struct Decided {
 }
 
 impl Measured {
-    /// Measures a path; `failed` is stated of a router, whose choices are the middle of its path.
+    /// Measures a path and its points; `failed` is stated of a router, whose choices are the middle of its path.
     pub(super) fn of(
         name: &str,
-        path: &Path,
+        (path, points): (&Path, &[Point]),
         failed: Option<usize>,
         floor: f64,
         bootstrap: Bootstrap,
     ) -> Self {
         let numbers = |weights: Option<&[u32]>| {
-            let points = path.points(weights);
+            let drawn = weights.map(|weights| path.points(Some(weights)));
+            let points = drawn.as_deref().unwrap_or(points);
             let decided = failed.and(points.get(1).zip(points.last()));
             [
-                curve::apgr(&points),
-                curve::cpt(&points, 0.5),
-                curve::cpt(&points, 0.8),
-                curve::saved_at(&points, floor),
+                curve::apgr(points),
+                curve::cpt(points, 0.5),
+                curve::cpt(points, 0.8),
+                curve::saved_at(points, floor),
                 decided.map(|(chosen, _)| chosen.strong_share),
                 decided.and_then(|(chosen, strong)| {
                     (strong.quality > 0.0).then(|| chosen.quality / strong.quality)
@@ -71,7 +72,7 @@ impl Measured {
         };
         let [apgr, cpt50, cpt80, saved_at_floor, strong_share, quality, saved] =
             bootstrap.intervals(path.rows(), numbers);
-        let point = path.points(None).get(1).copied();
+        let point = points.get(1).copied();
         let decided = failed.zip(strong_share).zip(point);
         Self {
             name: name.to_owned(),

@@ -29,8 +29,10 @@ use crate::pricing::PriceBook;
 /// As [`Evaluator`] does with its defaults; the router's row is named `router`. The labels say what every model would
 /// have answered, so nothing is sent. They have to be of prompts that the router was not trained on.
 ///
+/// A cascade is measured by [`Evaluation::with_cascade`], since labels do not say what its verifiers would.
+///
 /// # Errors
-/// As [`Evaluator::read`] and [`Evaluation::with_router`], and if the prices do not tell which candidates are the
+/// As [`Evaluator::read`] and [`Evaluation::with_router`], so also for a router that plans steps; and if the prices do not tell which candidates are the
 /// cheapest and the dearest.
 ///
 /// # Examples
@@ -98,6 +100,15 @@ pub enum EvaluateError {
         row: usize,
         /// Which model.
         model: ModelId,
+    },
+    /// The router's plan has [steps](crate::router::Step): which model's answer is handed out is said by a verifier, which
+    /// labels have no answers for.
+    #[error(
+        "the plan for row {row} has steps, and labels have no answers to verify: measure it by `with_cascade`"
+    )]
+    Steps {
+        /// Which row, counted from 0.
+        row: usize,
     },
     /// It is not known between which two models the router chooses.
     #[error("the prices do not tell the cheapest and the dearest of the router's candidates")]

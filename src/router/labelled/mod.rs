@@ -6,6 +6,8 @@ pub use jsonl::{LineProblem, ReadLabelledError, read_labelled};
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::Quality;
 use crate::model::ModelId;
 
@@ -43,5 +45,11 @@ impl Labelled {
     pub fn with_output_tokens(mut self, model: impl Into<ModelId>, tokens: u64) -> Self {
         self.output_tokens.insert(model.into(), tokens);
         self
+    }
+
+    /// Returns the prompt as the body of a chat request.
+    pub(super) fn as_chat(&self, model: &ModelId) -> Vec<u8> {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": self.prompt}]});
+        body.to_string().into_bytes()
     }
 }

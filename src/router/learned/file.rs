@@ -12,7 +12,7 @@ use super::heads::{Heads, MOST_HEADS};
 use super::text::BUCKETS;
 use super::{LearnError, Model, trainer};
 use crate::model::ModelId;
-use crate::storage::{Disk, io_error, sync_dirs};
+use crate::storage::{Disk, io_error, replace};
 
 const MAGIC: &[u8] = b"thrifty-model\n";
 const FORMAT: u32 = 1;
@@ -25,7 +25,7 @@ const LONGEST: u64 = ((BUCKETS + SHAPES) * MOST_HEADS * 8) as u64 + LONGEST_NAME
 
 static SAVED_BY_THIS_PROCESS: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the CRC-32C with which the model's file ends.
+/// Returns the CRC-32C with which the model's file ends, which is its version.
 pub(super) fn checksum(model: &Model) -> u32 {
     let mut crc = crc32c::crc32c(&head(model.candidates()));
     let mut chunk = Vec::with_capacity(4 << 10);
@@ -63,21 +63,7 @@ pub(super) fn save(model: &Model, disk: &dyn Disk, path: &Path) -> Result<(), Le
     let count = SAVED_BY_THIS_PROCESS.fetch_add(1, Ordering::Relaxed);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}-{count}.new", std::process::id()));
-    let fresh = path.with_file_name(name);
-    let saved = write(&encode(model), disk, &fresh, path);
-    if saved.is_err() {
-        let _ = disk.remove(&fresh);
-    }
-    saved
-}
-
-fn write(bytes: &[u8], disk: &dyn Disk, fresh: &Path, path: &Path) -> Result<(), LearnError> {
-    let file = disk.create(fresh).map_err(io_error("create", fresh))?;
-    file.append(bytes).map_err(io_error("write", fresh))?;
-    file.sync().map_err(io_error("sync", fresh))?;
-    disk.rename(fresh, path).map_err(io_error("replace", path))?;
-    let dir = path.parent().unwrap_or_else(|| Path::new(""));
-    Ok(sync_dirs(disk, dir, [dir])?)
+    Ok(replace(disk, &path.with_file_name(name), path, &encode(model))?)
 }
 
 pub(super) fn load(disk: &dyn Disk, path: &Path) -> Result<Model, LearnError> {
@@ -128,7 +114,8 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Model, LearnError> {
     if end.len() != 4 {
         return Err(file.damaged("something follows its end"));
     }
-    if end != crc32c::crc32c(body).to_le_bytes() {
+    let crc = crc32c::crc32c(body);
+    if end != crc.to_le_bytes() {
         return Err(file.damaged("its checksum does not match"));
     }
     let mut numbers = body
@@ -145,7 +132,7 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Model, LearnError> {
     if !heads.makes_sense() {
         return Err(file.damaged("a weight is no number that was learned"));
     }
-    Ok(Model::of(candidates, heads))
+    Ok(Model::of_version(candidates, heads, crc))
 }
 
 struct Bytes<'a> {
@@ -248,7 +235,8 @@ mod tests {
         new.update(&rows(20..60)).unwrap();
         let disk = FaultyDisk::new();
         save(&old, &disk, &path).unwrap();
-        for calls in 0..4 {
+        // The first call looks for what another attempt left.
+        for calls in 1..5 {
             disk.fail_after(calls);
             let error = save(&new, &disk, &path).unwrap_err();
             assert!(matches!(error, LearnError::Io { .. }), "{error}");

@@ -1,6 +1,6 @@
 //! What was rated, kept for training: a directory of segments.
 
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -72,14 +72,9 @@ impl TrainingLog {
     }
 
     pub(super) fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, LearnError> {
-        // The nearest directory that is there gets the name of the first that is made.
-        let is_missing = |dir: &&Path| {
-            let listed = disk.list(dir);
-            listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
-        let made = dir.ancestors().skip(1).take_while(is_missing).count();
+        let above = storage::new_levels(&*disk, dir);
         disk.create_dir_all(dir).map_err(io_error("create", dir))?;
-        sync_dirs(&*disk, dir, dir.ancestors().take(made + 2))?;
+        sync_dirs(&*disk, dir, dir.ancestors().take(above + 1))?;
         let mut torn = Vec::new();
         for segment in segments(&*disk, dir)? {
             let state = recover(

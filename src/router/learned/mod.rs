@@ -11,6 +11,7 @@ mod heads;
 mod log;
 mod model;
 mod pending;
+mod policy;
 mod promotion;
 mod ratings;
 mod record;

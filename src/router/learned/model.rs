@@ -28,13 +28,17 @@ pub struct Model {
 
 impl Model {
     pub(super) fn of(candidates: Vec<ModelId>, heads: Heads) -> Self {
-        let mut model = Self {
-            candidates,
-            heads,
-            version: 0,
-        };
+        let mut model = Self::of_version(candidates, heads, 0);
         model.version = file::checksum(&model);
         model
+    }
+
+    pub(super) const fn of_version(candidates: Vec<ModelId>, heads: Heads, version: u32) -> Self {
+        Self {
+            candidates,
+            heads,
+            version,
+        }
     }
 
     pub(super) const fn heads(&self) -> &Heads {
@@ -82,7 +86,7 @@ impl Model {
     /// one, also after a crash.
     ///
     /// # Errors
-    /// If the disk fails; a file that was there is then as it was.
+    /// If the disk fails. A file that was there is then as it was; or the new one, if only the directory could not be synced.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), LearnError> {
         file::save(self, &StdDisk, path.as_ref())
     }

@@ -22,6 +22,8 @@ pub(super) struct Decision {
     pub(super) fallback: Option<ModelId>,
     /// The model whose answer came.
     pub(super) answered: Option<ModelId>,
+    /// In which round it was rated first.
+    pub(super) rated_in: Option<u64>,
 }
 
 /// Decisions by operation. The oldest are forgotten first.
@@ -29,6 +31,16 @@ pub(super) struct Decision {
 pub(super) struct Pending {
     decisions: HashMap<OpId, Decision>,
     order: VecDeque<OpId>,
+    /// How often what was rated was learned from.
+    round: u64,
+}
+
+/// A rating, with what is known of its operation.
+#[derive(Debug, Clone)]
+pub(super) struct Rated {
+    pub(super) record: Record,
+    /// Whether no rating of this operation can have been learned from.
+    pub(super) is_new: bool,
 }
 
 impl Pending {
@@ -50,13 +62,19 @@ impl Pending {
         }
     }
 
+    /// Notes that what was rated so far is, or may have been, learned from.
+    pub(super) const fn begin_round(&mut self) {
+        self.round += 1;
+    }
+
     /// Returns what a rating teaches, if the operation is remembered. It is remembered on: the answers of other models may
     /// be rated as well.
-    pub(super) fn rated(&self, rating: &Rating) -> Option<Record> {
-        let decision = self.decisions.get(&rating.op_id)?;
+    pub(super) fn rated(&mut self, rating: &Rating) -> Option<Rated> {
+        let decision = self.decisions.get_mut(&rating.op_id)?;
+        let is_new = *decision.rated_in.get_or_insert(self.round) == self.round;
         let model = rating.model.as_ref().or(decision.answered.as_ref());
         let model = model.unwrap_or(&decision.chosen);
-        Some(Record {
+        let record = Record {
             op_id: rating.op_id,
             buckets: decision.buckets.clone(),
             shape: decision.shape,
@@ -65,7 +83,8 @@ impl Pending {
             // A budget, a failure or a shadow call chose another one.
             propensity: decision.propensity.filter(|_| *model == decision.chosen),
             fallback: decision.fallback.clone(),
-        })
+        };
+        Some(Rated { record, is_new })
     }
 }
 
@@ -83,6 +102,7 @@ mod tests {
             propensity: Some(0.9),
             fallback: None,
             answered: None,
+            rated_in: None,
         }
     }
 
@@ -96,7 +116,7 @@ mod tests {
         for id in &ids {
             pending.add(*id, decision("a"));
         }
-        let known = |id: &OpId| pending.rated(&Rating::new(*id, true)).is_some();
+        let mut known = |id: &OpId| pending.rated(&Rating::new(*id, true)).is_some();
         assert!(!known(&ids[0]) && !known(&ids[1]) && known(&ids[2]) && known(&ids[MOST + 1]));
     }
 
@@ -104,17 +124,17 @@ mod tests {
     fn a_rating_is_of_the_answer_that_came_and_its_propensity_of_the_choice() {
         let (mut pending, id) = (Pending::default(), op_id(1));
         pending.add(id, decision("a"));
-        let rated = |pending: &Pending, rating: Rating| {
-            let record = pending.rated(&rating).unwrap();
+        let rated = |pending: &mut Pending, rating: Rating| {
+            let record = pending.rated(&rating).unwrap().record;
             (record.model.to_string(), record.propensity)
         };
         assert_eq!(
-            rated(&pending, Rating::new(id, true)),
+            rated(&mut pending, Rating::new(id, true)),
             ("a".to_owned(), Some(0.9))
         );
         pending.answered(id, &"b".into());
-        assert_eq!(rated(&pending, Rating::new(id, true)), ("b".to_owned(), None));
+        assert_eq!(rated(&mut pending, Rating::new(id, true)), ("b".to_owned(), None));
         let of_a = Rating::new(id, true).of_model("a");
-        assert_eq!(rated(&pending, of_a), ("a".to_owned(), Some(0.9)));
+        assert_eq!(rated(&mut pending, of_a), ("a".to_owned(), Some(0.9)));
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::heads::{Lesson, Outcome};
+use crate::router::paired::Paired;
 
 /// How many held-out rows it takes at least: the bounds are those of a normal distribution.
 const FEWEST: usize = 100;
@@ -154,17 +155,11 @@ pub(super) fn compare(rows: &[Row<'_>], candidates: usize) -> Promotion {
         let mixed = own * row.worth(row.fallback) + (1.0 - own) * row.worth(end);
         row.worth(row.learned) - mixed
     });
-    let (mut sum, mut squares) = (0.0, 0.0);
-    for gain in gains {
-        sum += gain;
-        squares += gain * gain;
-    }
-    let gain = sum / count;
-    let variance = (squares / count - gain * gain).max(0.0) * count / (count - 1.0);
+    let gains = Paired::of(gains);
     let comparison = Comparison {
         rows: rows.len(),
-        gain,
-        at_least: gain - BOUND * (variance / count).sqrt(),
+        gain: gains.mean(),
+        at_least: gains.bound(-BOUND),
         share,
         fallback_share,
     };

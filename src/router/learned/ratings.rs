@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::TrainingLog;
 use super::heads::{Lesson, Outcome};
 use super::log::outcome;
-use super::pending::{Decision, Pending};
+use super::pending::{Decision, Pending, Rated};
 use super::promotion;
 use super::record::Record;
 use crate::id::OpId;
@@ -20,8 +20,9 @@ const MOST: usize = 20_000;
 pub(super) struct Ratings {
     log: TrainingLog,
     pending: Mutex<Pending>,
-    fresh: Mutex<VecDeque<Record>>,
-    /// How often the fallback router chose each model since what was rated was learned last.
+    /// Locked after `pending`, if both are.
+    fresh: Mutex<VecDeque<Rated>>,
+    /// How often the fallback router chose each model since what was rated was learned or forgotten last.
     chosen: Mutex<BTreeMap<ModelId, u64>>,
 }
 
@@ -39,7 +40,7 @@ impl Ratings {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fresh(&self) -> MutexGuard<'_, VecDeque<Record>> {
+    fn fresh(&self) -> MutexGuard<'_, VecDeque<Rated>> {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,34 +76,54 @@ impl Ratings {
 
     /// Writes a rating to the log. One that the disk did not take can be learned from all the same, in this process.
     pub(super) fn rate(&self, rating: &Rating) {
-        let Some(record) = self.pending().rated(rating) else {
+        let mut pending = self.pending();
+        let Some(rated) = pending.rated(rating) else {
             tracing::debug!(target: "thrifty", op_id = %rating.op_id, "a rating of an operation that is not remembered");
             return;
         };
+        let record = rated.record.clone();
+        // Before it is in the log: what a model was trained on is not here any more once that is installed.
+        let mut fresh = self.fresh();
+        fresh.push_back(rated);
+        if fresh.len() > MOST {
+            fresh.pop_front();
+        }
+        drop((fresh, pending));
         if let Err(error) = self.log.append(&record) {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(target: "thrifty", %error, cause, op_id = %rating.op_id, "a rating was not written to the training log");
         }
-        let mut fresh = self.fresh();
-        fresh.push_back(record);
-        if fresh.len() > MOST {
-            fresh.pop_front();
-        }
+    }
+
+    /// Forgets what was rated, for a model learns of it or may have been trained on it, and returns it.
+    pub(super) fn forget(&self) -> VecDeque<Rated> {
+        let mut pending = self.pending();
+        pending.begin_round();
+        self.chosen().clear();
+        std::mem::take(&mut *self.fresh())
     }
 
     /// Returns what was not learned from yet, and how many ratings that is.
     pub(super) fn take(&self, candidates: &[ModelId]) -> (Vec<Lesson>, usize) {
-        let fresh = std::mem::take(&mut *self.fresh());
-        self.chosen().clear();
+        let fresh = self.forget();
         let count = fresh.len();
+        let fresh = fresh.into_iter().map(|rated| rated.record);
         let rows = by_operation(fresh, |record| outcome(record, candidates));
         (rows.into_iter().map(|(lesson, _)| lesson).collect(), count)
     }
 
-    /// Returns the rows that tell something of each candidate, with what the fallback router chose.
+    /// Returns the rows that tell something of each candidate, with what the fallback router chose. Of an operation that
+    /// may have been learned from there is none.
     pub(super) fn held_out(&self, candidates: &[ModelId]) -> Vec<(Lesson, usize)> {
         let place = |model: &ModelId| candidates.iter().position(|candidate| candidate == model);
-        let rows = by_operation(self.fresh().clone(), |record| {
+        let is_new = |rated: &&Rated| rated.is_new;
+        let fresh: Vec<Record> = self
+            .fresh()
+            .iter()
+            .filter(is_new)
+            .map(|rated| rated.record.clone())
+            .collect();
+        let rows = by_operation(fresh, |record| {
             let outcome = outcome(record, candidates)?;
             let weight = record
                 .propensity

@@ -6,15 +6,16 @@ use async_trait::async_trait;
 
 use super::explain::judged;
 use super::features::Subject;
-use super::heads::{Lesson, PerHead};
+use super::heads::Lesson;
 use super::pending::Decision;
+use super::policy::Policy;
 use super::ratings::Ratings;
-use super::{LearnError, Model, Promotion, TrainingLog, Word, promotion, trainer};
+use super::{LearnError, Model, Promotion, TrainingLog, Word, choices, promotion, trainer};
 use crate::model::ModelId;
 use crate::router::tiers::Tiers;
 use crate::router::{
     Cause, Labelled, NotLearned, Rating, Route, RouteError, RouteOutcome, RouteRequest, Router, Threshold,
-    Tier, Why,
+    Why,
 };
 
 /// Chooses by what was learned from outcomes; until that is shown to be better, another router decides.
@@ -32,6 +33,11 @@ use crate::router::{
 /// 3. [`promote`](Self::promote) on rows that neither the model nor the threshold has seen, or
 ///    [`promote_by_ratings`](Self::promote_by_ratings). It says why or why not.
 /// 4. [`learn`](Self::learn) from what was rated since.
+///
+/// If the fallback router keeps [`AUTO`](crate::router::AUTO), the strong model is asked. Its [steps](crate::router::Step)
+/// are for the answer of the model that it chose, and are dropped where another one is drawn by lot. Of a call with steps,
+/// such as a [`CascadeRouter`](crate::router::CascadeRouter) plans, it is not known what the answer would have been worth:
+/// it tells nothing of the fallback router and promotes nobody.
 ///
 /// # Default
 /// - no log: what is rated is not kept, and nothing is learned from it
@@ -76,21 +82,6 @@ pub struct LearnedRouter {
 struct State {
     policy: Option<Policy>,
     promoted: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Policy {
-    model: Arc<Model>,
-    threshold: Threshold,
-}
-
-impl Policy {
-    fn wants(&self, judged: &PerHead) -> usize {
-        let last = self.model.candidates().len() - 1;
-        let enough =
-            |candidate: &usize| self.threshold.tier(self.model.gap_over(judged, *candidate)) == Tier::Cheap;
-        (0..last).find(enough).unwrap_or(last)
-    }
 }
 
 /// What is known when a route is made.
@@ -147,7 +138,9 @@ impl LearnedRouter {
     }
 
     /// Draws this share of requests by lot, from 0 to 1, among the candidates that may be asked; the reason says so, and
-    /// the log has how probable each choice was. A few per cent are enough. Without a log nothing is drawn.
+    /// the log has how probable each choice was. The more is drawn, the sooner ratings tell something of what is seldom
+    /// chosen, and the more calls go where nobody meant them to. Without a log nothing is drawn. What the fallback router
+    /// plans for any model, its shadow and its models to ask after an error, stands.
     #[must_use]
     pub fn with_exploration(mut self, share: f32, seed: u64) -> Self {
         self.exploration = if share.is_nan() {
@@ -168,6 +161,9 @@ impl LearnedRouter {
 
     /// Judges by another model from now on, in shadow until that is promoted.
     ///
+    /// What was rated before is forgotten, for the model may have been trained on it: neither
+    /// [`promote_by_ratings`](Self::promote_by_ratings) nor [`learn`](Self::learn) takes it again. It stays in the log.
+    ///
     /// # Errors
     /// If the model has other candidates, or the same in another order.
     pub fn install(&self, model: Model, threshold: Threshold) -> Result<(), LearnError> {
@@ -176,6 +172,9 @@ impl LearnedRouter {
         }
         let model = Arc::new(model);
         let _teaching = self.teaching.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ratings) = &self.ratings {
+            ratings.forget();
+        }
         self.change(|state| {
             *state = State {
                 policy: Some(Policy { model, threshold }),
@@ -204,7 +203,8 @@ impl LearnedRouter {
 
     /// Decides whether what was learned decides from now on, by held-out rows: prompts that neither the model nor the
     /// threshold has seen, with a label of each candidate. Rows that lack one are passed over, as are those for which the
-    /// fallback router names none of the candidates.
+    /// fallback router names none of the candidates, or plans steps. Each prompt is shown to it as a request for
+    /// [`AUTO`](crate::router::AUTO).
     ///
     /// It is promoted if the lower bound, at 95 %, of its gain in quality over the fallback router is above 0, at the same
     /// share of calls for the dearer candidates. If it may be no better, it goes to, or back to, the shadow; rows that tell nothing
@@ -215,7 +215,7 @@ impl LearnedRouter {
     /// If a label is of a model that is no candidate, or the fallback router fails.
     pub async fn promote(&self, rows: &[Labelled]) -> Result<Promotion, LearnError> {
         let lessons = trainer::lessons(&self.candidates, rows)?;
-        let choices = super::choices::of(&*self.fallback, &self.tiers, rows).await?;
+        let choices = choices::of(&*self.fallback, &self.tiers, rows).await?;
         let all = self.candidates.len();
         let rows = lessons.iter().zip(choices);
         let rows = rows.filter_map(|(lesson, fallback)| Some((lesson, fallback?)));
@@ -223,12 +223,14 @@ impl LearnedRouter {
         Ok(self.decide(rows, None))
     }
 
-    /// Decides the same by what was rated since the router was made, or last [learned](Self::learn).
+    /// Decides the same by what was rated since the model was [installed](Self::install), or last
+    /// [learned](Self::learn). What is rated of an operation of which something was rated before that does not count: the
+    /// model may know its prompt.
     ///
     /// Of an operation each candidate's answer has to be rated; or the call was open to exploration, so that any candidate
     /// could have been asked with a known probability. Without exploration nothing can be told of what was not chosen, and
-    /// no row counts. It takes many more rows than [`promote`](Self::promote): with 5 % exploration about twenty times as
-    /// many. What was rated while it decided says nothing of the fallback router, and does not count.
+    /// no row counts. It takes many more rows than [`promote`](Self::promote), the more, the less is explored.
+    /// What was rated while it decided says nothing of the fallback router, and does not count.
     ///
     /// Whether an answer is rated must not depend on which model gave it, or the ratings are of other requests than the
     /// router gets. A [`ShadowRouter`](crate::router::ShadowRouter) whose shadow is the strong model has only requests judged
@@ -273,8 +275,9 @@ impl LearnedRouter {
         verdict
     }
 
-    /// Learns from what was rated since the last time, each rating once, and returns how many ratings those were. Whether it
-    /// decides stays as it is: [`promote`](Self::promote) says whether it still should.
+    /// Learns from what was rated since the last time or since the model was [installed](Self::install), each rating once,
+    /// and returns how many ratings those were; of more than 20,000 it is the newest. Whether it decides stays as it is:
+    /// [`promote`](Self::promote) says whether it still should.
     ///
     /// It copies the model first. Before anything was installed it does nothing; the log has it all.
     pub fn learn(&self) -> usize {
@@ -316,11 +319,7 @@ impl LearnedRouter {
             judged: Vec::new(),
             excluded: Vec::new(),
             policy: state.policy.as_ref().map(|policy| policy.model.version()),
-            baseline: Some(if request.is_auto() {
-                self.tiers.strong().clone()
-            } else {
-                request.requested_model().clone()
-            }),
+            baseline: Some(self.tiers.baseline(request).clone()),
         };
         if let Some((_, probabilities)) = &judgement {
             why.judged = judged(&self.candidates, probabilities);
@@ -343,19 +342,16 @@ impl LearnedRouter {
             (_, None) => NotLearned::NoText,
             _ => NotLearned::Shadow,
         };
-        let mut route = self.fallback.route(request).await?;
-        if route.model().is_none() && request.is_auto() {
-            route = Route::to(self.tiers.place(request, self.candidates.len() - 1).model);
-        }
+        let route = choices::planned(&*self.fallback, &self.tiers, request).await?;
         let chosen = route.model().unwrap_or_else(|| request.requested_model()).clone();
         why.cause = Cause::Fallback {
             because,
             said: route.reason().cloned(),
         };
         Ok(Made {
-            route,
             why,
-            fallback: Some(chosen.clone()),
+            fallback: choices::answering(&route, request).cloned(),
+            route,
             chosen,
         })
     }
@@ -393,7 +389,7 @@ impl LearnedRouter {
                 propensity: propensity_of_choice,
             };
             made.chosen = drawn.clone();
-            made.route = Route::to(drawn.clone());
+            made.route = std::mem::replace(&mut made.route, Route::keep()).moved_to(drawn.clone());
         }
         all.then_some(propensity_of_choice)
     }
@@ -420,6 +416,7 @@ impl Router for LearnedRouter {
                     propensity,
                     fallback: made.fallback,
                     answered: None,
+                    rated_in: None,
                 },
             );
         }

@@ -16,7 +16,8 @@ const EPOCHS: usize = 6;
 ///
 /// # Default
 /// - seed 0
-/// - at least 50 labels a candidate. A few hundred are where a model begins to be better than the length of a prompt.
+/// - at least 50 labels a candidate. That is the least that is taken, not enough for a good model: compare it with the
+///   length of the prompt by an [`Evaluator`](crate::router::Evaluator).
 ///
 /// # Examples
 /// ```

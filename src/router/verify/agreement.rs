@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::number::last_number;
 use super::{Exchange, Verdict, Verifier};
 use crate::model::ModelId;
 use crate::wire::{AnswerChoice, AnswerView};
@@ -13,7 +14,7 @@ use crate::wire::{AnswerChoice, AnswerView};
 ///
 /// What is compared is said by the constructor: a number, a label, JSON, or calls of tools. It is no measure of free
 /// prose: two good texts are never alike, and what a model that compares texts would say is another verifier. Two
-/// models of one family make the same mistakes; take one of another, or at least another generation.
+/// models of one family may make the same mistakes; take one of another, or at least another generation.
 ///
 /// The second model is asked only if the first one's answer has what is compared. Its call is billed, and is an entry of
 /// its own in the ledger, with the role [`Step`](crate::ledger::Role::Step).
@@ -57,7 +58,8 @@ enum Essence {
 }
 
 impl Agreement {
-    /// Compares the last number of each answer: `1,234.50` is `1234.5`.
+    /// Compares the last number of each answer: `1,234.50` is `1234.5`, and `.5` is `0.5`. What is put together of several,
+    /// such as `3/4`, `10:30`, `1.2.3` or `2e5`, is compared as it is written.
     pub fn on_number(second: impl Into<ModelId>) -> Self {
         Self::on(second.into(), Essence::Number)
     }
@@ -122,45 +124,6 @@ impl Essence {
             Self::ToolCalls => "it has no calls of tools to compare",
         }
     }
-}
-
-/// Returns the last number of a text, without grouping, and without zeros that mean nothing.
-fn last_number(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let end = bytes.iter().rposition(u8::is_ascii_digit)? + 1;
-    let belongs = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b',' | b'.');
-    let start = bytes
-        .get(..end)?
-        .iter()
-        .rposition(|byte| !belongs(byte))
-        .map_or(0, |at| at + 1);
-    let number: String = text
-        .get(start..end)?
-        .chars()
-        .filter(|sign| *sign != ',')
-        .collect();
-    // A point with nothing before it ends the sentence before.
-    let number = number.trim_start_matches('.');
-    let is_negative = start
-        .checked_sub(1)
-        .and_then(|before| text.get(..=before))
-        .is_some_and(|before| {
-            before.ends_with(['-', '\u{2212}'])
-                && !before
-                    .trim_end_matches(['-', '\u{2212}'])
-                    .ends_with(|sign: char| sign.is_alphanumeric())
-        });
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if fraction.contains('.') {
-        // A version or a date: it is compared as it stands.
-        return Some(number.to_owned());
-    }
-    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let point = if fraction.is_empty() { "" } else { "." };
-    let is_zero = whole == "0" && fraction.is_empty();
-    let sign = if is_negative && !is_zero { "-" } else { "" };
-    Some(format!("{sign}{whole}{point}{fraction}"))
 }
 
 /// Returns the label that a text names last.
@@ -253,24 +216,6 @@ impl Verifier for Agreement {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_the_last_ones_in_one_form() {
-        for (text, number) in [
-            ("The answer is 42.", "42"),
-            ("$1,234.50 in all", "1234.5"),
-            ("3 apples and 007.000", "7"),
-            ("x = -0.0", "0"),
-            ("minus: -12", "-12"),
-            ("pages 10-12", "12"),
-            ("it is .5", "5"),
-            ("version 1.2.3", "1.2.3"),
-            ("**\u{2212}3**", "-3"),
-        ] {
-            assert_eq!(last_number(text).as_deref(), Some(number), "{text}");
-        }
-        assert_eq!(last_number("none"), None);
-    }
 
     #[test]
     fn labels_are_words_of_their_own() {

@@ -17,6 +17,7 @@ mod agreement;
 mod exchange;
 mod ext;
 mod finished;
+mod number;
 #[cfg(feature = "json-schema")]
 mod schema;
 mod tool_calls;
