@@ -53,8 +53,8 @@ fn split(text: &str) -> (&str, &str, bool) {
         let last_digits = |text: &str| text.bytes().rev().take(4).take_while(u8::is_ascii_digit).count();
         let written = text.get(before.len()..).unwrap_or_default();
         let of = |signs: &[&str]| {
-            let rests = signs.iter().filter_map(|sign| before.strip_suffix(sign));
-            rests.filter(|rest| last_digits(rest) > 0).last()
+            let mut rests = signs.iter().filter_map(|sign| before.strip_suffix(sign));
+            rests.find(|rest| last_digits(rest) > 0)
         };
         let grouped = of(&GROUPING).filter(|rest| digits(written) == 3 && last_digits(rest) <= 3);
         let joined = of(&JOINING);
