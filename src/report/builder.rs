@@ -68,8 +68,8 @@ impl ReportBuilder {
 
     /// Ends days and months at midnight of this zone.
     ///
-    /// A zone whose midnights are on the hour in UTC takes one query by hour. Any other takes a query for each day: a
-    /// ledger in files answers those from its sums of quarters of an hour, in seconds for a month; a zone whose midnight
+    /// UTC takes one query, by day. A zone whose midnights are on the hour in UTC takes one more, by hour. Any other takes
+    /// one more for each day: a ledger in files answers those from its sums of quarters of an hour, in seconds for a month; a zone whose midnight
     /// is not on a quarter of an hour, as some had long ago, makes it read entries.
     #[must_use]
     pub fn with_time_zone(mut self, zone: TimeZone) -> Self {
@@ -95,7 +95,7 @@ impl ReportBuilder {
     /// prompts that begin alike and missed the provider's cache, input that is just too long.
     ///
     /// It takes about a second for each million entries of a ledger in files. The hashes of two million requests are
-    /// remembered, in about 100 MB; repeats of later ones are not found.
+    /// remembered, in about 180 MB; repeats of later ones are not found.
     #[must_use]
     pub fn reading_entries(mut self) -> Self {
         self.evidence = Evidence::Entries;
@@ -114,12 +114,14 @@ impl ReportBuilder {
     /// # Errors
     /// If a query of the ledger fails.
     pub async fn of(self, ledger: &dyn CostLedger) -> Result<Report, LedgerError> {
+        let gathered = Gathered::ask(ledger, &self.filter, &self.zone).await?;
+        let made_at = self.clock.now();
+        let run_rate = run_rate::of(&gathered, &self.filter, &self.zone, made_at);
         let Gathered {
             cells,
             evicted,
             bad_lines,
-        } = Gathered::ask(ledger, &self.filter, &self.zone).await?;
-        let made_at = self.clock.now();
+        } = gathered;
         let asked = (ledger, &self.filter);
         let next_savings = next_saving::find(&cells, &self.prices, made_at, self.evidence, asked).await?;
         let features = Table::by(&cells, |cell| cell.feature.clone());
@@ -131,7 +133,7 @@ impl ReportBuilder {
             models: Table::by(&cells, |cell| cell.model.clone()),
             lanes: Table::by(&cells, |cell| cell.lane.clone()),
             timeline: Timeline::of(&cells, &features),
-            run_rate: run_rate::of(&cells, &self.filter, &self.zone, made_at),
+            run_rate,
             next_savings,
             budgets: self.budgets,
             zone: self.zone,

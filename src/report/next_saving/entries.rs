@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 
 use crate::clock::Timestamp;
-use crate::ledger::{BodyHash, CostLedger, Filter, LedgerEntry, LedgerError, Role, Totals};
+use crate::ledger::{BodyHash, CostLedger, Filter, LedgerEntry, LedgerError, Role, Status, Totals};
 use crate::report::next_saving::estimate::{Estimator, Spend};
 use crate::report::next_saving::{Found, Lever, Saving};
 
@@ -56,8 +56,8 @@ impl Reader {
         let feature = *self.features.entry(part.feature.clone()).or_insert(next);
         if let Some(body) = entry.body_hash {
             if self.bodies.contains(&(feature, body)) {
-                found.add(&part, Lever::Duplicates, Saving::up_to(part.totals.cost));
-            } else if self.bodies.len() < MOST {
+                found.add(&part, Lever::Duplicates, Saving::exactly(part.totals.cost));
+            } else if entry.status == Status::Succeeded && self.bodies.len() < MOST {
                 self.bodies.insert((feature, body));
             }
         }

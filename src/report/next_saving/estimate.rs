@@ -158,10 +158,16 @@ impl<'a> Estimator<'a> {
     }
 }
 
-/// What the lane was dearer by, exactly as it was booked.
+/// What the lane was dearer by, as it was booked: exactly, unless the cache made it less.
 fn priority(part: &Spend) -> Option<Saving> {
-    let more = UsdSum::ZERO.saturating_sub(part.totals.savings.lane);
-    (part.lane == Some(Lane::Priority)).then_some(Saving::up_to(more))
+    let savings = &part.totals.savings;
+    let more = UsdSum::ZERO.saturating_sub(savings.lane);
+    let saving = if savings.cache == UsdSum::ZERO {
+        Saving::exactly(more)
+    } else {
+        Saving::up_to(more.min(part.totals.cost))
+    };
+    (part.lane == Some(Lane::Priority)).then_some(saving)
 }
 
 /// What attempts without an answer can have cost.

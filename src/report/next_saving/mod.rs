@@ -57,7 +57,7 @@ pub(super) enum Lever {
 pub(super) struct NextSaving {
     pub(super) feature: Option<Arc<str>>,
     pub(super) lever: Lever,
-    /// What was spent on the calls that the lever is for.
+    /// What is known to have been spent on the calls that the lever is for; for repeats, what can have been.
     pub(super) addressable: UsdSum,
     pub(super) at_least: UsdSum,
     pub(super) at_most: UsdSum,
@@ -120,6 +120,7 @@ pub(super) async fn find(
 /// What one part of the spend could save.
 #[derive(Debug)]
 struct Saving {
+    least: UsdSum,
     most: UsdSum,
     /// Which model to ask instead.
     model: Option<ModelId>,
@@ -127,7 +128,19 @@ struct Saving {
 
 impl Saving {
     const fn up_to(most: UsdSum) -> Self {
-        Self { most, model: None }
+        Self {
+            least: UsdSum::ZERO,
+            most,
+            model: None,
+        }
+    }
+
+    const fn exactly(amount: UsdSum) -> Self {
+        Self {
+            least: amount,
+            most: amount,
+            model: None,
+        }
     }
 }
 
@@ -138,15 +151,28 @@ struct Found(BTreeMap<(Option<Arc<str>>, Lever), Sum>);
 #[derive(Debug, Default)]
 struct Sum {
     totals: Totals,
+    least: UsdSum,
     most: UsdSum,
     /// The model that saves the most, and how much.
     model: Option<(UsdSum, ModelId)>,
+}
+
+impl Sum {
+    fn addressable(&self, lever: Lever) -> UsdSum {
+        let known = self.totals.cost;
+        match lever {
+            // What an attempt without an answer cost is not known.
+            Lever::Retries => known.saturating_add(self.totals.coverage.open),
+            _ => known,
+        }
+    }
 }
 
 impl Found {
     fn add(&mut self, part: &Spend, lever: Lever, saving: Saving) {
         let sum = self.0.entry((part.feature.clone(), lever)).or_default();
         sum.totals.merge(&part.totals);
+        sum.least += saving.least;
         sum.most += saving.most;
         let better = |best: &(UsdSum, ModelId)| saving.most > best.0;
         if let Some(model) = saving.model
@@ -164,8 +190,8 @@ impl Found {
                 NextSaving {
                     feature,
                     lever,
-                    addressable: sum.totals.cost,
-                    at_least: UsdSum::ZERO,
+                    addressable: sum.addressable(lever),
+                    at_least: sum.least,
                     at_most: sum.most,
                     evidence,
                     change,

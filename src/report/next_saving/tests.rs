@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 use crate::endpoint::Endpoint;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
-use crate::ledger::{BodyHash, InMemoryLedger, LedgerEntry, Status};
+use crate::ledger::{Baseline, BodyHash, InMemoryLedger, LedgerEntry, Status};
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, Price, Rates};
 use crate::report::Report;
@@ -62,6 +62,13 @@ async fn of(lever: Lever, entries: &[LedgerEntry]) -> Option<(UsdSum, UsdSum)> {
     Some((saving.addressable, saving.at_most))
 }
 
+/// The least and the most that a lever saves.
+async fn range(lever: Lever, entries: &[LedgerEntry]) -> Option<(UsdSum, UsdSum)> {
+    let found = found(entries).await;
+    let saving = found.iter().find(|saving| saving.lever == lever)?;
+    Some((saving.at_least, saving.at_most))
+}
+
 fn usd(text: &str) -> UsdSum {
     text.parse().unwrap()
 }
@@ -100,7 +107,7 @@ async fn a_lost_attempt_is_at_most_what_it_can_have_cost() {
     };
     assert_eq!(
         of(Lever::Retries, &[lost]).await,
-        Some((usd("0.012"), usd("0.008")))
+        Some((usd("0.02"), usd("0.008")))
     );
 }
 
@@ -118,6 +125,69 @@ async fn the_second_of_two_requests_that_are_the_same_could_be_saved() {
     assert_eq!(
         of(Lever::Duplicates, &twice).await,
         Some((usd("0.024"), usd("0.024")))
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_again_after_a_failure_is_no_duplicate() {
+    let ask = |status| {
+        let mut entry = entry("dear", Usage::new(1_000, 100));
+        entry.body_hash = Some(BodyHash::from_bits(1));
+        entry.status = status;
+        entry
+    };
+    let again = [ask(Status::Failed), ask(Status::CutShort), ask(Status::Succeeded)];
+    assert_eq!(of(Lever::Duplicates, &again).await, None);
+    let twice = [
+        ask(Status::Failed),
+        ask(Status::Succeeded),
+        ask(Status::Succeeded),
+    ];
+    assert_eq!(
+        of(Lever::Duplicates, &twice).await,
+        Some((usd("0.012"), usd("0.012")))
+    );
+}
+
+#[tokio::test]
+async fn a_lost_attempt_can_have_cost_more_than_the_one_that_was_answered() {
+    let mut lost = entry("dear", Usage::new(1_000, 100));
+    lost.attempts = 3;
+    lost.cost = Cost::Partial {
+        known: Usd::from_pico(12_000_000_000),
+        at_most: Some(Usd::from_pico(100_000_000_000)),
+        why: PartialReason::LostAttempt,
+    };
+    assert_eq!(
+        of(Lever::Retries, &[lost]).await,
+        Some((usd("0.1"), usd("0.088")))
+    );
+}
+
+#[tokio::test]
+async fn what_is_certain_is_told_as_the_least() {
+    let mut dear = entry("dear", Usage::new(1_000, 100));
+    dear.body_hash = Some(BodyHash::from_bits(1));
+    let mut again = dear.clone();
+    again.id = EntryId::new(NOW);
+    let twice = [dear.clone(), again];
+    let exactly = |text| Some((usd(text), usd(text)));
+    assert_eq!(range(Lever::Duplicates, &twice).await, exactly("0.012"));
+    assert_eq!(range(Lever::Wait, &twice).await, Some((usd("0"), usd("0.012"))));
+    let pico = |milli: i64| Usd::from_pico(milli * 1_000_000_000);
+    dear.lane = Lane::Priority;
+    dear.cost = Cost::Priced(pico(24));
+    dear.baseline = Baseline::of(pico(12), pico(12), pico(24), pico(24));
+    assert_eq!(
+        range(Lever::Priority, slice::from_ref(&dear)).await,
+        exactly("0.012")
+    );
+    // What the lane costs more is booked as if nothing had been cached.
+    dear.cost = Cost::Priced(pico(8));
+    dear.baseline = Baseline::of(pico(12), pico(12), pico(24), pico(8));
+    assert_eq!(
+        range(Lever::Priority, &[dear]).await,
+        Some((usd("0"), usd("0.008")))
     );
 }
 
