@@ -7,7 +7,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::ledger::{CostLedger, Filter, LedgerError};
 use crate::pricing::PriceBook;
 use crate::report::cells::{Gathered, Table};
-use crate::report::next_saving::Evidence;
 use crate::report::timeline::Timeline;
 use crate::report::{Report, next_saving, run_rate};
 
@@ -18,7 +17,6 @@ use crate::report::{Report, next_saving, run_rate};
 /// - `time_zone`: UTC
 /// - `budgets`: none
 /// - `prices`: OpenAI's, as of this release
-/// - `reading_entries`: no
 /// - `clock`: the system's
 ///
 /// # Examples
@@ -41,7 +39,6 @@ pub struct ReportBuilder {
     zone: TimeZone,
     budgets: Vec<BudgetStatus>,
     prices: PriceBook,
-    evidence: Evidence,
     clock: Arc<dyn Clock>,
 }
 
@@ -52,7 +49,6 @@ impl Default for ReportBuilder {
             zone: TimeZone::UTC,
             budgets: Vec::new(),
             prices: PriceBook::builtin(),
-            evidence: Evidence::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -91,17 +87,6 @@ impl ReportBuilder {
         self
     }
 
-    /// Reads every entry that matches, for what could be saved and sums do not tell: requests that were made before,
-    /// prompts that begin alike and missed the provider's cache, input that is just too long.
-    ///
-    /// It takes about a second for each million entries of a ledger in files. The hashes of two million requests are
-    /// remembered, in about 180 MB; repeats of later ones are not found.
-    #[must_use]
-    pub fn reading_entries(mut self) -> Self {
-        self.evidence = Evidence::Entries;
-        self
-    }
-
     /// Takes the time of the report from here, for the month-end run rate and for how far a budget's window has come.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
@@ -122,8 +107,8 @@ impl ReportBuilder {
             evicted,
             bad_lines,
         } = gathered;
-        let asked = (ledger, &self.filter);
-        let next_savings = next_saving::find(&cells, &self.prices, made_at, self.evidence, asked).await?;
+        let clues = ledger.clues(&self.filter).await?;
+        let next_savings = next_saving::find(&cells, clues, &self.prices, made_at);
         let features = Table::by(&cells, |cell| cell.feature.clone());
         Ok(Report {
             made_at,

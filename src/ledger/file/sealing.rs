@@ -98,8 +98,9 @@ fn seal_one(
         repeated_lines: fold.repeated_lines,
         totals: Totals::default(),
         days: 0,
+        clues: 0,
     };
-    sidecar::write(&*disk, &layout.sidecar_of(segment), seal, &fold.rollup).map(Some)
+    sidecar::write(&*disk, &layout.sidecar_of(segment), seal, &fold).map(Some)
 }
 
 /// Removes sealed segments so long after the day on which their newest entry was made or recorded. Their sidecars stay.

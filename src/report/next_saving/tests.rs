@@ -15,7 +15,7 @@ use crate::usage::Usage;
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_795_000_000_000);
 
-/// Two models, one at a tenth of the other's price; both at half by batch, and dearer from 10,000 tokens on.
+/// Two models, one at a tenth of the other's price; both at half by batch, and dearer above 200,000 tokens.
 fn prices() -> PriceBook {
     let rates = |input: &str, output: &str| Rates::per_mtok(input, output).unwrap();
     let price = |dollars: [&'static str; 6]| {
@@ -25,7 +25,7 @@ fn prices() -> PriceBook {
             .with_cache_read(half_input)
             .unwrap()
             .with_lane(Lane::Batch, rates(half_input, half_output))
-            .with_long_context(Lane::Standard, 10_000, rates(long_input, long_output))
+            .with_long_context(Lane::Standard, 200_000, rates(long_input, long_output))
     };
     PriceBook::empty()
         .with_price("dear", price(["10", "20", "5", "10", "20", "40"]))
@@ -51,7 +51,7 @@ async fn found(entries: &[LedgerEntry]) -> Vec<NextSaving> {
     let builder = Report::builder()
         .with_prices(prices())
         .with_clock(ManualClock::new(NOW));
-    builder.reading_entries().of(&ledger).await.unwrap().next_savings
+    builder.of(&ledger).await.unwrap().next_savings
 }
 
 async fn of(lever: Lever, entries: &[LedgerEntry]) -> Option<(UsdSum, UsdSum)> {
@@ -211,13 +211,40 @@ async fn the_same_beginning_within_ten_minutes_could_have_been_cached() {
 #[tokio::test]
 async fn input_just_above_the_threshold_is_found() {
     for (input, expected) in [
-        (9_999, None),
-        (10_500, Some((usd("0.21"), usd("0.1155")))),
-        (12_000, None),
+        (200_000, None),
+        (210_000, Some((usd("4.2"), usd("2.31")))),
+        (240_000, None),
     ] {
         assert_eq!(
             of(Lever::LongContext, &[entry("dear", Usage::new(input, 0))]).await,
             expected
         );
     }
+}
+
+#[tokio::test]
+async fn a_limit_far_above_the_output_costs_nothing_but_room() {
+    let ask = |calls| {
+        let mut entry = entry("dear", Usage::new(1_000, 100));
+        entry.max_output_tokens = Some(4_100);
+        vec![entry; calls]
+    };
+    let mut distinct = ask(3);
+    for entry in &mut distinct {
+        entry.id = EntryId::new(NOW);
+    }
+    let savings = found(&distinct).await;
+    let last = savings.last().unwrap();
+    assert_eq!(last.lever, Lever::OutputLimit);
+    assert_eq!(
+        (last.addressable, last.at_least, last.at_most),
+        (usd("0.036"), usd("0"), usd("0"))
+    );
+    // 4,000 tokens at 20 dollars a million, three times.
+    let words = "at least 3 calls allowed 4,100 output tokens and used 100, on the average: unused limits cost nothing, but \
+                 budgets hold up to 0.24 USD more for these calls, and rate limits count them";
+    assert_eq!(last.evidence, words);
+    let mut little = ask(1);
+    little[0].max_output_tokens = Some(500);
+    assert_eq!(of(Lever::OutputLimit, &little).await, None);
 }
