@@ -6,7 +6,7 @@ use crate::budget::TimeZone;
 use crate::clock::Timestamp;
 use crate::ledger::{Filter, Totals};
 use crate::money::UsdSum;
-use crate::report::cells::{Cell, Gathered, day_of, midnight};
+use crate::report::cells::{Cell, Gathered, day_of};
 
 const DAY_MS: i128 = 86_400_000;
 
@@ -24,8 +24,8 @@ pub(super) struct RunRate {
 pub(super) fn of(gathered: &Gathered, filter: &Filter, zone: &TimeZone, now: Timestamp) -> Option<RunRate> {
     let today = day_of(now, zone)?;
     let month = today.first_of_month();
-    let begin = midnight(month, zone)?;
-    let end = midnight(today.last_of_month().tomorrow().ok()?, zone)?;
+    let begin = zone.beginning_of(month)?;
+    let end = zone.beginning_of(today.last_of_month().tomorrow().ok()?)?;
     let whole = filter.from.is_none_or(|from| from <= begin) && filter.to.is_none_or(|to| to >= now);
     let millis =
         |from: Timestamp, to: Timestamp| i128::from(to.as_unix_millis()) - i128::from(from.as_unix_millis());
