@@ -46,7 +46,7 @@ fn priced(value: &[u8]) -> Option<Cost> {
 }
 
 fn baseline(value: &[u8]) -> Option<Baseline> {
-    let (mut cost, mut levers) = (None, [Usd::ZERO; 3]);
+    let (mut cost, mut levers) = (None, [Usd::ZERO; 4]);
     wire::members(value, |name, value| {
         let amount = usd(value.value()?)?;
         match name {
@@ -54,16 +54,18 @@ fn baseline(value: &[u8]) -> Option<Baseline> {
             b"routing" => levers[0] = amount,
             b"lane" => levers[1] = amount,
             b"cache" => levers[2] = amount,
+            b"cache_writes" => levers[3] = amount,
             _ => {}
         }
         Some(())
     })?;
-    let [routing, lane, cache] = levers;
+    let [routing, lane, cache, cache_writes] = levers;
     Some(Baseline {
         cost: cost?,
         routing,
         lane,
         cache,
+        cache_writes,
     })
 }
 

@@ -95,7 +95,7 @@ fn seal_one(
         entries: fold.entries,
         span: fold.rollup.span(),
         bad_lines: fold.bad_lines.iter().map(|(number, _)| *number).collect(),
-        repeated_lines: fold.repeated_lines,
+        repeated_lines: fold.repeated_lines.clone(),
         totals: Totals::default(),
         days: 0,
         clues: 0,

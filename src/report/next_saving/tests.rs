@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 use crate::endpoint::Endpoint;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
-use crate::ledger::{Baseline, BodyHash, InMemoryLedger, LedgerEntry, Status};
+use crate::ledger::{Baseline, BodyHash, CostLedger, InMemoryLedger, LedgerEntry, Status};
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, Price, Rates};
 use crate::report::Report;
