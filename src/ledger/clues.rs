@@ -253,7 +253,9 @@ mod tests {
     /// What is found, and in how many calls.
     fn found(entries: &[LedgerEntry]) -> Vec<(ClueKind, u64)> {
         let mut finder = ClueFinder::default();
-        entries.iter().for_each(|entry| finder.add(entry));
+        for entry in entries {
+            finder.add(entry);
+        }
         let clues = finder.finish();
         clues.iter().map(|clue| (clue.kind, clue.totals.calls)).collect()
     }
@@ -313,7 +315,9 @@ mod tests {
         assert_eq!(found(&[ask(399, 100)]), []);
         let calls = [ask(400, 100), ask(4_096, 0)];
         let mut finder = ClueFinder::default();
-        calls.iter().for_each(|entry| finder.add(entry));
+        for entry in &calls {
+            finder.add(entry);
+        }
         let [clue] = <[Clue; 1]>::try_from(finder.finish()).unwrap();
         assert_eq!(
             (clue.kind, clue.totals.calls, clue.allowed_tokens),

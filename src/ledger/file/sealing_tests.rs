@@ -160,7 +160,9 @@ async fn clues_are_read_from_beside_a_sealed_segment() {
     assert_eq!(kinds(&all), 4);
     let cost = |clues: &[Clue]| {
         let mut sum = crate::ledger::Totals::default();
-        clues.iter().for_each(|clue| sum.merge(&clue.totals));
+        for clue in clues {
+            sum.merge(&clue.totals);
+        }
         sum.cost
     };
     let open_clues = ledger.clues(&Filter::default()).await.unwrap();
@@ -184,10 +186,10 @@ async fn clues_are_read_from_beside_a_sealed_segment() {
         Filter::default().with_user("user 1"),
     ] {
         let mut finder = ClueFinder::default();
-        let entries: Vec<_> = ledger.scan(&filter).try_collect().await.unwrap();
-        entries
-            .iter()
-            .for_each(|entry: &Arc<LedgerEntry>| finder.add(entry));
+        let entries: Vec<Arc<LedgerEntry>> = ledger.scan(&filter).try_collect().await.unwrap();
+        for entry in &entries {
+            finder.add(entry);
+        }
         let found = ledger.clues(&filter).await.unwrap();
         assert_eq!(
             (cost(&found), found.len()),
