@@ -2,8 +2,8 @@
 //!
 //! `cargo run --example dashboard -- DIR` reads the ledger in DIR, writes `dashboard.html` and prints the report as
 //! text. `--html FILE` sets where the page goes; `--zone Europe/Berlin` ends days there; `--days 30` looks at the last
-//! 30 times 24 hours; `--feature NAME` at one feature; `--entries` reads each entry for what could be saved. `--json`
-//! and `--csv` print that instead, and write no page unless `--html` says where.
+//! 30 times 24 hours; `--feature NAME` at one feature. `--json` and `--csv` print that instead, and write
+//! no page unless `--html` says where.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -22,13 +22,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("there is no ledger in {}", options.ledger.display()).into());
     }
     let ledger = FileLedger::open(&options.ledger)?;
-    let mut builder = Report::builder()
+    let report = Report::builder()
         .with_filter(options.filter)
-        .with_time_zone(options.zone);
-    if options.entries {
-        builder = builder.reading_entries();
-    }
-    let report = builder.of(&ledger).await?;
+        .with_time_zone(options.zone)
+        .of(&ledger)
+        .await?;
     match options.print {
         Print::Text => print!("{}", report.to_text()),
         Print::Json => println!("{}", report.to_json()),
@@ -52,7 +50,6 @@ struct Options {
     html: Option<PathBuf>,
     filter: Filter,
     zone: TimeZone,
-    entries: bool,
     print: Print,
 }
 
@@ -60,7 +57,6 @@ impl Options {
     fn read() -> Result<Self, Box<dyn Error>> {
         let (mut ledger, mut html, mut print) = (None, None, Print::Text);
         let (mut filter, mut zone) = (Filter::default(), TimeZone::UTC);
-        let mut entries = false;
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -69,7 +65,6 @@ impl Options {
                 "--zone" => zone = TimeZone::named(&value()?)?,
                 "--feature" => filter = filter.with_feature(value()?),
                 "--days" => filter = filter.with_from(days_ago(value()?.parse()?)),
-                "--entries" => entries = true,
                 "--json" => print = Print::Json,
                 "--csv" => print = Print::Csv,
                 option if option.starts_with('-') => return Err(format!("unknown option {option}").into()),
@@ -84,7 +79,6 @@ impl Options {
             html,
             filter,
             zone,
-            entries,
             print,
         })
     }

@@ -241,6 +241,14 @@ impl Usage {
         self
     }
 
+    /// Returns the same tokens with nothing written to the provider's cache.
+    #[must_use]
+    pub const fn without_cache_writes(mut self) -> Self {
+        self.cache_write_tokens = 0;
+        self.cache_write_12h_tokens = 0;
+        self
+    }
+
     /// Adds another usage, field by field, stopping at the largest count.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use thrifty::ledger::{Baseline, LedgerEntry, Status};
+use thrifty::ledger::{Baseline, BodyHash, LedgerEntry, Status};
 use thrifty::pricing::Cost;
 use thrifty::{Attribution, Endpoint, EntryId, Lane, OpId, Timestamp, Usage, Usd};
 
@@ -42,6 +42,9 @@ pub(crate) fn entry(n: u64, at: Timestamp) -> Arc<LedgerEntry> {
     entry.price_revision = Some("2026-11-24-1a2b3c4d".into());
     let usd = Usd::from_pico;
     entry.baseline = Baseline::of(usd(cost * 17), usd(cost * 2), usd(cost), usd(cost));
+    entry.body_hash = Some(BodyHash::from_bits(mix));
+    entry.prefix_hash = (input > 1_000).then(|| BodyHash::from_bits(pick(20, 3)));
+    entry.max_output_tokens = Some(2_000);
     entry.reason = Some("input of at most 2000 tokens".into());
     entry.latency_ms = Some(300 + pick(9_000, 4));
     Arc::new(entry)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::ToSpan;
-use jiff::civil::{Date, Weekday as CivilDay};
+use jiff::civil::Weekday as CivilDay;
 
 use super::TimeZone;
 use crate::clock::Timestamp;
@@ -172,16 +172,10 @@ impl Unit {
             Self::Month => (date.first_of_month(), date.last_of_month().tomorrow().ok()?),
         };
         Some(Span {
-            start: beginning(first, zone)?,
-            end: beginning(next, zone)?,
+            start: zone.beginning_of(first)?,
+            end: zone.beginning_of(next)?,
         })
     }
-}
-
-/// Returns the first moment of a day, which a change of the clock may move away from midnight.
-fn beginning(date: Date, zone: &TimeZone) -> Option<Timestamp> {
-    let first = date.to_zoned(zone.get().clone()).ok()?;
-    Some(Timestamp::from_unix_millis(first.timestamp().as_millisecond()))
 }
 
 impl From<Weekday> for CivilDay {

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use jiff::civil::Date;
 use jiff::tz;
+
+use crate::clock::Timestamp;
 
 /// A time zone of the IANA database, such as `Europe/Berlin`.
 ///
@@ -45,6 +48,12 @@ impl TimeZone {
         tz::TimeZone::get(name).map(Self).map_err(|_| UnknownTimeZone {
             name: name.to_owned(),
         })
+    }
+
+    /// Returns the first moment of a day, which a change of the clock may move away from midnight.
+    pub(crate) fn beginning_of(&self, day: Date) -> Option<Timestamp> {
+        let first = day.to_zoned(self.0.clone()).ok()?;
+        Some(Timestamp::from_unix_millis(first.timestamp().as_millisecond()))
     }
 
     pub(crate) const fn get(&self) -> &tz::TimeZone {

@@ -221,7 +221,7 @@ async fn second_opinion(
     let second = planned.ok_or("there is no second model to ask")?;
     may_begin(&call.operation, plan, end, &second)?;
     plan.steps.take_opinion();
-    plan.role = Role::Step;
+    plan.role = Role::Opinion;
     // Whoever waits for a batch may wait longer than one call takes.
     let course = Course::to(second, end.min(call.operation.core.sender.end()));
     let mut row = Row::open(&call.operation, plan, course.model());

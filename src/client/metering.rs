@@ -151,7 +151,8 @@ fn against(
     if entry.lane == Lane::Standard && *usage == uncached && entry.model() == Some(asked) {
         return Baseline::of(actual, actual, actual, actual);
     }
-    let price = |model, lane| facts.prices.cost(model, lane, &uncached, entry.at).exact();
+    let cost = |model, lane, usage| facts.prices.cost(model, lane, usage, entry.at).exact();
+    let price = |model, lane| cost(model, lane, &uncached);
     let served = entry.model()?;
     let on_its_lane = if *usage == uncached {
         actual
@@ -163,5 +164,11 @@ fn against(
     } else {
         price(served, Lane::Standard)?
     };
-    Baseline::of(price(asked, Lane::Standard)?, on_standard, on_its_lane, actual)
+    let baseline = Baseline::of(price(asked, Lane::Standard)?, on_standard, on_its_lane, actual)?;
+    if usage.cache_write_tokens == 0 {
+        return Some(baseline);
+    }
+    let unwritten = cost(served, entry.lane, &usage.without_cache_writes());
+    let writes = unwritten.and_then(|unwritten| actual.checked_sub(unwritten));
+    Some(baseline.with_cache_writes(writes.unwrap_or(Usd::ZERO)))
 }

@@ -1,13 +1,11 @@
 //! What budgets count of earlier processes: the ledger knows.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::budgeting::is_free;
 use crate::budget::{Each, Spend, SpendHistory, SpendQuestion};
-use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::ledger::{CostLedger, Dimension, Filter, Group, Query, Role};
 use crate::model::ModelId;
@@ -100,7 +98,10 @@ fn spend(group: &Group, by: &[Dimension]) -> Spend {
     let mut is_counted = false;
     for (dimension, key) in by.iter().zip(&group.keys) {
         match dimension {
-            Dimension::Hour | Dimension::Day => spend.until = key.as_deref().and_then(end_of),
+            Dimension::Hour | Dimension::Day => {
+                let span = key.as_deref().and_then(|key| dimension.span_of(key));
+                spend.until = span.map(|(_, end)| end);
+            }
             Dimension::Feature | Dimension::User | Dimension::Tag(_) => spend.key.clone_from(key),
             Dimension::SentModel => spend.model = key.clone().map(ModelId::new),
             Dimension::Endpoint => {
@@ -120,28 +121,4 @@ fn spend(group: &Group, by: &[Dimension]) -> Spend {
         }
     }
     spend
-}
-
-/// Returns the end of an hour or a day, as ledgers name them in UTC.
-fn end_of(key: &str) -> Option<Timestamp> {
-    let (begin, length) = match key.strip_suffix('Z') {
-        Some(hour) => (format!("{hour}:00Z"), Duration::from_secs(3_600)),
-        None => (format!("{key}T00:00Z"), Duration::from_secs(86_400)),
-    };
-    let begin: jiff::Timestamp = begin.parse().ok()?;
-    Some(Timestamp::from_unix_millis(begin.as_millisecond()).saturating_add(length))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_an_hour_and_of_a_day_is_read_from_their_names() {
-        let at = |text: &str| Some(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
-        let end = |key: &str| end_of(key).map(Timestamp::as_unix_millis);
-        assert_eq!(end("2026-11-25T23Z"), at("2026-11-26T00:00:00Z"));
-        assert_eq!(end("2028-02-28"), at("2028-02-29T00:00:00Z"));
-        assert_eq!(end("no such day"), None);
-    }
 }

@@ -10,9 +10,10 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::endpoint::Endpoint;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
+use crate::ledger::clues::ClueFinder;
 use crate::ledger::{
-    Baseline, CostLedger, Dimension, Filter, LedgerEntry, LedgerError, Query, Recorded, Role, Status,
-    Summary, Tally, Totals,
+    Baseline, BodyHash, CostLedger, Dimension, Filter, LedgerEntry, LedgerError, Query, Recorded, Role,
+    Status, Summary, Tally, Totals,
 };
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, UnpricedReason};
@@ -42,6 +43,7 @@ pub async fn ledger<L: CostLedger>(make: impl AsyncFn() -> L) {
     records_from_many_threads(&make().await).await;
     gives_back_what_was_recorded(&make().await).await;
     a_summary_is_a_fold_of_its_entries(&make().await).await;
+    clues_are_of_entries_that_match(&make().await).await;
 }
 
 async fn an_empty_ledger_answers(ledger: &impl CostLedger) {
@@ -193,6 +195,68 @@ async fn a_summary_is_a_fold_of_its_entries(ledger: &impl CostLedger) {
             );
         }
     }
+}
+
+async fn clues_are_of_entries_that_match(ledger: &impl CostLedger) {
+    assert_eq!(
+        ok(8, ledger.clues(&Filter::default()).await),
+        [],
+        "rule 8: nothing was recorded"
+    );
+    let entries: Vec<_> = (0..60).map(telling).collect();
+    for entry in &entries {
+        ok(8, ledger.record(entry));
+    }
+    ok(5, ledger.flush().await);
+    let from = Timestamp::from_unix_millis(1_790_000_000_000 + 15_000);
+    let filters = [
+        Filter::default(),
+        Filter::default().with_feature("summaries"),
+        Filter::default().with_model("gpt-4o-mini"),
+        Filter::default().with_user("u1"),
+        Filter::default().with_lane(Lane::Batch),
+        Filter::default().with_from(from),
+    ];
+    for filter in filters {
+        let mut finder = ClueFinder::default();
+        let matching = entries.iter().filter(|entry| filter.matches(entry));
+        matching.for_each(|entry| finder.add(entry));
+        let all = finder.finish();
+        for clue in ok(8, ledger.clues(&filter).await) {
+            let mut same = all.iter().filter(|other| {
+                (other.kind, other.day, other.lane) == (clue.kind, clue.day, clue.lane)
+                    && (&other.feature, &other.model) == (&clue.feature, &clue.model)
+            });
+            let most = same.next().map_or(0, |other| other.totals.calls);
+            assert!(
+                clue.totals.calls <= most,
+                "rule 8: {filter:?} finds {clue:?}, but of such calls there are {most}"
+            );
+        }
+    }
+}
+
+/// Returns an entry that has something in common with some of its neighbours.
+fn telling(index: u32) -> Arc<LedgerEntry> {
+    let at = Timestamp::from_unix_millis(1_790_000_000_000 + i64::from(index) * 1_000);
+    let mut entry = LedgerEntry::new(
+        EntryId::new(SystemClock.now()),
+        OpId::new(at),
+        at,
+        Endpoint::Responses,
+    );
+    entry.attribution = Attribution::default()
+        .with_feature(pick(&["summaries", "chat"], index))
+        .with_user(pick(&["u0", "u1", "u2"], index));
+    entry.served_model = Some(pick(&["gpt-4o", "gpt-4o-mini"], index / 2).into());
+    entry.lane = pick(&[Lane::Standard, Lane::Batch], index / 4);
+    entry.status = pick(&[Status::Succeeded, Status::Failed, Status::Succeeded], index);
+    entry.usage = Some(Usage::new(u64::from(index) * 4_000, u64::from(index)));
+    entry.cost = Cost::Priced(Usd::from_pico(i64::from(index) * 1_000_000_000));
+    entry.body_hash = Some(BodyHash::from_bits(u64::from(index % 8)));
+    entry.prefix_hash = Some(BodyHash::from_bits(8));
+    entry.max_output_tokens = Some(100);
+    Arc::new(entry)
 }
 
 async fn fill(ledger: &impl CostLedger) -> Vec<Arc<LedgerEntry>> {

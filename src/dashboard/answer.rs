@@ -33,9 +33,9 @@ impl Format {
         }
     }
 
-    fn render(self, report: &Report) -> String {
+    fn render(self, report: &Report, tag: &str) -> String {
         match self {
-            Self::Page => report.to_live_html(),
+            Self::Page => report.to_live_html(tag),
             Self::Json => report.to_json(),
             Self::Csv => report.to_csv(),
             Self::Metrics => report.to_prometheus(),
@@ -58,7 +58,7 @@ pub(super) async fn to(format: Format, shared: &Shared, uri: &Uri, headers: &Hea
         set(&mut empty, CACHE_CONTROL, "no-store");
         empty
     } else {
-        let body = made.rendered(format as usize, |report| format.render(report));
+        let body = made.rendered(format as usize, |report| format.render(report, &made.tag));
         whole(StatusCode::OK, format.content_type(), body.into())
     };
     if let Ok(tag) = HeaderValue::from_str(&made.tag) {

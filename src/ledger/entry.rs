@@ -218,12 +218,14 @@ pub enum Role {
     Primary,
     /// Another model, after the one before failed.
     Fallback,
-    /// A later step of a plan, or a second opinion on the answer of one.
+    /// A later step of a plan.
     Step,
     /// The same request on a faster lane, because the first was late.
     Hedge,
     /// A model asked beside the answer, to learn from.
     Shadow,
+    /// A second opinion on the answer of a step, for its verifier.
+    Opinion,
 }
 
 impl Role {
@@ -241,6 +243,7 @@ impl Role {
         Self::Step,
         Self::Hedge,
         Self::Shadow,
+        Self::Opinion,
     ];
 
     /// Returns the name it has in ledgers and reports, such as `primary`.
@@ -251,6 +254,7 @@ impl Role {
             Self::Step => "step",
             Self::Hedge => "hedge",
             Self::Shadow => "shadow",
+            Self::Opinion => "opinion",
         }
     }
 }
@@ -328,6 +332,9 @@ pub struct Baseline {
     /// Saved by the provider's prompt cache, net of what writing to it cost.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache: Usd,
+    /// What writing to that cache cost more than plain input; `cache` is less by it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_writes: Usd,
 }
 
 #[expect(
@@ -352,7 +359,15 @@ impl Baseline {
             routing: cost.checked_sub(routed)?,
             lane: routed.checked_sub(in_lane)?,
             cache: in_lane.checked_sub(actual)?,
+            cache_writes: Usd::ZERO,
         })
+    }
+
+    /// Says which part of the cost was for writing to the provider's cache.
+    #[must_use]
+    pub const fn with_cache_writes(mut self, cost: Usd) -> Self {
+        self.cache_writes = cost;
+        self
     }
 }
 

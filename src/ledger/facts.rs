@@ -129,6 +129,23 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// Returns names that are not known but for these.
+    pub(super) const fn none(at: Timestamp, lane: Lane) -> Self {
+        Self {
+            at,
+            feature: None,
+            user: None,
+            tags: Tags::None,
+            model: None,
+            sent_model: None,
+            lane,
+            source: None,
+            endpoint: "",
+            status: Status::Succeeded,
+            role: Role::Primary,
+        }
+    }
+
     /// Returns the names under which what an adjustment replaces was counted.
     pub(super) fn replaced(self, before: &Adjusted) -> Self {
         Self {

@@ -6,6 +6,7 @@
 //!
 //! [`InMemoryLedger`] is the default, [`FileLedger`] survives the process, [`NoopLedger`] keeps nothing.
 
+pub(crate) mod clues;
 mod distribution;
 mod entry;
 mod error;
@@ -29,7 +30,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
+use futures_util::TryStreamExt;
 
+use clues::ClueFinder;
+
+pub use clues::{Clue, ClueKind};
 pub use distribution::Distribution;
 pub use entry::{Adjusted, Baseline, Degradation, LedgerEntry, Role, Status};
 pub use error::LedgerError;
@@ -42,6 +47,9 @@ pub use query::{Dimension, Filter, Group, Query, Summary};
 pub use reprice::{Repriced, reprice};
 pub use tally::Tally;
 pub use totals::{Coverage, Savings, Totals};
+
+/// How many entries are compared before other tasks run.
+const ENTRIES_A_TURN: u32 = 512;
 
 /// What became of an entry that was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +77,7 @@ pub enum Recorded {
 /// 6. `query` and `scan`, after a flush, see every entry that was recorded before it, once and unchanged.
 /// 7. A summary is a fold of its entries: its groups add up to its total, and it equals a [`Tally`] over a scan with
 ///    the same filter. Entries that cannot be split any more are told apart in [`Summary::evicted`].
+/// 8. `clues`, after a flush, tells of entries that match: all that can be found by comparing them, or a part of it.
 ///
 /// The function `thrifty::conformance::ledger` (feature `conformance`) checks these rules on a ledger of yours.
 ///
@@ -130,6 +139,26 @@ pub trait CostLedger: fmt::Debug + Send + Sync + 'static {
     ///
     /// An entry that cannot be read is an item that is an error, and ends the stream.
     fn scan(&self, filter: &Filter) -> BoxStream<'_, Result<Arc<LedgerEntry>, LedgerError>>;
+
+    /// Returns what the calls that match have in common by which they could be cheaper, at least as far as it is known
+    /// without much work. What cost most comes first.
+    ///
+    /// A ledger that does not say otherwise reads the entries by a [`scan`](Self::scan).
+    ///
+    /// # Errors
+    /// If the entries cannot be read.
+    async fn clues(&self, filter: &Filter) -> Result<Vec<Clue>, LedgerError> {
+        let (mut finder, mut entries) = (ClueFinder::default(), self.scan(filter));
+        let mut read = 0_u32;
+        while let Some(entry) = entries.try_next().await? {
+            finder.add(&entry);
+            read = read.wrapping_add(1);
+            if read.is_multiple_of(ENTRIES_A_TURN) {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(finder.finish())
+    }
 }
 
 macro_rules! forward_to_inner {
@@ -155,6 +184,10 @@ macro_rules! forward_to_inner {
 
             fn scan(&self, filter: &Filter) -> BoxStream<'_, Result<Arc<LedgerEntry>, LedgerError>> {
                 (**self).scan(filter)
+            }
+
+            async fn clues(&self, filter: &Filter) -> Result<Vec<Clue>, LedgerError> {
+                (**self).clues(filter).await
             }
         }
     };

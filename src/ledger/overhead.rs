@@ -16,9 +16,12 @@ pub struct Overhead {
     /// Models asked beside the answer, to learn from.
     #[serde(skip_serializing_if = "is_zero")]
     pub shadow: UsdSum,
-    /// Later steps of a plan, such as one that verifies an answer.
+    /// Later steps of a plan.
     #[serde(skip_serializing_if = "is_zero")]
     pub steps: UsdSum,
+    /// Second opinions on answers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub opinions: UsdSum,
     /// Calls that brought no whole answer.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed: UsdSum,
@@ -37,6 +40,7 @@ impl Overhead {
         let sum = match (figures.role, figures.status) {
             (Role::Shadow, _) => &mut self.shadow,
             (Role::Step, _) => &mut self.steps,
+            (Role::Opinion, _) => &mut self.opinions,
             (_, Status::Succeeded) => return,
             _ => &mut self.failed,
         };
@@ -46,6 +50,7 @@ impl Overhead {
     pub(super) fn weigh(&mut self, other: &Self, weight: Weight) {
         weight.add_money(&mut self.shadow, other.shadow);
         weight.add_money(&mut self.steps, other.steps);
+        weight.add_money(&mut self.opinions, other.opinions);
         weight.add_money(&mut self.failed, other.failed);
     }
 }
@@ -74,6 +79,7 @@ mod tests {
             row(Role::Shadow, Status::Succeeded, 1),
             row(Role::Shadow, Status::Failed, 2),
             row(Role::Step, Status::Succeeded, 4),
+            row(Role::Opinion, Status::Failed, 64),
             row(Role::Primary, Status::CutShort, 8),
             row(Role::Fallback, Status::Succeeded, 16),
             compared,
@@ -84,8 +90,8 @@ mod tests {
         }
         let found = totals.overhead;
         assert_eq!(
-            (found.shadow, found.steps, found.failed),
-            (usd(3).into(), usd(4).into(), usd(8).into())
+            (found.shadow, found.steps, found.opinions, found.failed),
+            (usd(3).into(), usd(4).into(), usd(64).into(), usd(8).into())
         );
         totals.take_back(&totals.clone());
         assert_eq!(totals, Totals::default());

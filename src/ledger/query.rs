@@ -55,6 +55,18 @@ impl Dimension {
         }
     }
 
+    /// Returns when the day or the hour began that a key of this dimension names, and when it ended; `None` for other keys.
+    pub(crate) fn span_of(&self, key: &str) -> Option<(Timestamp, Timestamp)> {
+        let (begin, length) = match self {
+            Self::Day => (format!("{key}T00:00Z"), DAY_MS),
+            Self::Hour => (format!("{}:00Z", key.strip_suffix('Z')?), HOUR_MS),
+            _ => return None,
+        };
+        let begin = begin.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+        let at = Timestamp::from_unix_millis;
+        Some((at(begin), at(begin.saturating_add(length))))
+    }
+
     /// Appends bytes that are the same for two entries exactly if their keys are, without an allocation of their own.
     pub(super) fn write_key(&self, names: &Names<'_>, bytes: &mut Vec<u8>) {
         let length = match self {
@@ -279,4 +291,41 @@ pub struct Group {
     pub costs: Distribution,
     /// The latencies of its entries, in milliseconds.
     pub latencies: Distribution,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_and_a_day_are_read_from_their_names() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        let span = |by: Dimension, key: &str| {
+            let (begin, end) = by.span_of(key)?;
+            Some((begin.as_unix_millis(), end.as_unix_millis()))
+        };
+        let hour = (at("2026-11-25T23:00:00Z"), at("2026-11-26T00:00:00Z"));
+        assert_eq!(span(Dimension::Hour, "2026-11-25T23Z"), Some(hour));
+        let day = (at("2028-02-28T00:00:00Z"), at("2028-02-29T00:00:00Z"));
+        assert_eq!(span(Dimension::Day, "2028-02-28"), Some(day));
+        for (by, key) in [
+            (Dimension::Day, "no such day"),
+            (Dimension::Day, "2026-11-25T23Z"),
+            (Dimension::Hour, "2026-11-25"),
+            (Dimension::Feature, "2026-11-25"),
+        ] {
+            assert_eq!(span(by, key), None);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_also_before_our_era() {
+        for millis in [0, 1_790_000_000_000, -62_167_219_200_001, -300_000_000_000_000] {
+            let moment = Timestamp::from_unix_millis(millis);
+            for (by, key) in [(Dimension::Day, day(moment)), (Dimension::Hour, hour(moment))] {
+                let (begin, end) = by.span_of(&key.unwrap()).unwrap();
+                assert!(begin <= moment && moment < end, "{millis}");
+            }
+        }
+    }
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::lane::Lane;
-use crate::ledger::facts::{Figures, Names, Tags, Weight, count};
+use crate::ledger::facts::{Figures, Names, Weight, count};
 use crate::ledger::query::DAY_MS;
-use crate::ledger::{Dimension, Distribution, Filter, Query, Role, Status, Totals};
+use crate::ledger::{Dimension, Distribution, Filter, Query, Totals};
 
 /// How much time a cell covers. Each width is a multiple of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,10 +70,11 @@ impl Span {
         filter.to.filter(|to| self.last >= *to)
     }
 
-    /// Whether a filter's stretch of time has this cell in it. Cells and filter must fit, as by [`Width::for_query`].
-    pub(super) fn has(self, cell: &Cell, filter: &Filter) -> bool {
-        self.cutting_from(filter).is_none_or(|from| cell.at >= from)
-            && self.cutting_to(filter).is_none_or(|to| cell.at < to)
+    /// Whether a filter's stretch of time has the cell in it that begins here. Cells and filter must fit, as by
+    /// [`Width::for_query`].
+    pub(super) fn has(self, begin: Timestamp, filter: &Filter) -> bool {
+        self.cutting_from(filter).is_none_or(|from| begin >= from)
+            && self.cutting_to(filter).is_none_or(|to| begin < to)
     }
 }
 
@@ -81,7 +82,7 @@ impl Span {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cell {
     /// Where the stretch of time begins.
-    at: Timestamp,
+    pub(super) at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     feature: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,17 +124,10 @@ impl Cell {
     /// Returns what the cell can be split and filtered by; the other names mean nothing.
     pub(super) fn names(&self) -> Names<'_> {
         Names {
-            at: self.at,
             feature: self.feature.as_deref(),
-            user: None,
-            tags: Tags::None,
             model: self.model.as_deref(),
-            sent_model: None,
-            lane: self.lane,
             source: self.source.as_deref(),
-            endpoint: "",
-            status: Status::Succeeded,
-            role: Role::Primary,
+            ..Names::none(self.at, self.lane)
         }
     }
 }

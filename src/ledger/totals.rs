@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::facts::{Figures, Weight};
-use crate::ledger::{LedgerEntry, Overhead, Status};
+use crate::ledger::{LedgerEntry, Overhead, Role, Status};
 use crate::money::UsdSum;
 use crate::pricing::{Cost, PriceSource};
 use crate::usage::{ToolCalls, Usage};
@@ -101,6 +101,12 @@ pub struct Savings {
     /// Saved by the provider's prompt cache, net of what writing to it cost.
     #[serde(skip_serializing_if = "is_default")]
     pub cache: UsdSum,
+    /// What second opinions on answers cost; `routing` is less by it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub opinions: UsdSum,
+    /// What writing to the provider's cache cost more than plain input; `cache` is less by it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cache_writes: UsdSum,
 }
 
 /// How much of some totals is known: counts of rows, and the money that is open.
@@ -223,6 +229,10 @@ impl Totals {
             weight.add_money(&mut self.savings.routing, baseline.routing.into());
             weight.add_money(&mut self.savings.lane, baseline.lane.into());
             weight.add_money(&mut self.savings.cache, baseline.cache.into());
+            weight.add_money(&mut self.savings.cache_writes, baseline.cache_writes.into());
+            if figures.role == Role::Opinion {
+                weight.add_money(&mut self.savings.opinions, cost.into());
+            }
         }
         explained
     }
@@ -300,6 +310,8 @@ impl Savings {
         weight.add_money(&mut self.routing, other.routing);
         weight.add_money(&mut self.lane, other.lane);
         weight.add_money(&mut self.cache, other.cache);
+        weight.add_money(&mut self.opinions, other.opinions);
+        weight.add_money(&mut self.cache_writes, other.cache_writes);
     }
 }
 
@@ -364,17 +376,21 @@ mod tests {
         fn entry()(
             cost in cost(), tokens in proptest::option::of(any::<(u64, u64)>()), attempts in 0_u32..4,
             levers in proptest::option::of([any::<i32>(), any::<i32>(), any::<i32>()]), consistent in any::<bool>(),
-            single_source in any::<bool>(),
+            single_source in any::<bool>(), is_opinion in any::<bool>(),
         ) -> LedgerEntry {
             let at = Timestamp::from_unix_millis(0);
             let mut entry = LedgerEntry::new(EntryId::new(at), OpId::new(at), at, Endpoint::Responses);
             entry.cost = cost;
+            entry.role = if is_opinion { Role::Opinion } else { Role::Primary };
             entry.price_source = single_source.then_some(PriceSource::SingleSource);
             entry.attempts = attempts;
             entry.usage = tokens.map(|(input, output)| Usage::new(input, output));
             let actual = cost.exact().filter(|_| consistent).unwrap_or(Usd::ZERO);
             let usd = |pico: i32| Usd::from_pico(pico.into());
-            entry.baseline = levers.and_then(|[a, b, c]| Baseline::of(usd(a), usd(b), usd(c), actual));
+            entry.baseline = levers.and_then(|[a, b, c]| {
+                let baseline = Baseline::of(usd(a), usd(b), usd(c), actual)?;
+                Some(baseline.with_cache_writes(usd(a)))
+            });
             entry
         }
     }

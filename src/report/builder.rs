@@ -7,7 +7,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::ledger::{CostLedger, Filter, LedgerError};
 use crate::pricing::PriceBook;
 use crate::report::cells::{Gathered, Table};
-use crate::report::next_saving::Evidence;
 use crate::report::timeline::Timeline;
 use crate::report::{Report, next_saving, run_rate};
 
@@ -18,7 +17,6 @@ use crate::report::{Report, next_saving, run_rate};
 /// - `time_zone`: UTC
 /// - `budgets`: none
 /// - `prices`: OpenAI's, as of this release
-/// - `reading_entries`: no
 /// - `clock`: the system's
 ///
 /// # Examples
@@ -41,7 +39,6 @@ pub struct ReportBuilder {
     zone: TimeZone,
     budgets: Vec<BudgetStatus>,
     prices: PriceBook,
-    evidence: Evidence,
     clock: Arc<dyn Clock>,
 }
 
@@ -52,7 +49,6 @@ impl Default for ReportBuilder {
             zone: TimeZone::UTC,
             budgets: Vec::new(),
             prices: PriceBook::builtin(),
-            evidence: Evidence::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -68,8 +64,8 @@ impl ReportBuilder {
 
     /// Ends days and months at midnight of this zone.
     ///
-    /// A zone whose midnights are on the hour in UTC takes one query by hour. Any other takes a query for each day: a
-    /// ledger in files answers those from its sums of quarters of an hour, in seconds for a month; a zone whose midnight
+    /// UTC takes one query, by day. A zone whose midnights are on the hour in UTC takes one more, by hour. Any other takes
+    /// one more for each day: a ledger in files answers those from its sums of quarters of an hour, in seconds for a month; a zone whose midnight
     /// is not on a quarter of an hour, as some had long ago, makes it read entries.
     #[must_use]
     pub fn with_time_zone(mut self, zone: TimeZone) -> Self {
@@ -91,17 +87,6 @@ impl ReportBuilder {
         self
     }
 
-    /// Reads every entry that matches, for what could be saved and sums do not tell: requests that were made before,
-    /// prompts that begin alike and missed the provider's cache, input that is just too long.
-    ///
-    /// It takes about a second for each million entries of a ledger in files. The hashes of two million requests are
-    /// remembered, in about 100 MB; repeats of later ones are not found.
-    #[must_use]
-    pub fn reading_entries(mut self) -> Self {
-        self.evidence = Evidence::Entries;
-        self
-    }
-
     /// Takes the time of the report from here, for the month-end run rate and for how far a budget's window has come.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
@@ -114,14 +99,16 @@ impl ReportBuilder {
     /// # Errors
     /// If a query of the ledger fails.
     pub async fn of(self, ledger: &dyn CostLedger) -> Result<Report, LedgerError> {
+        let gathered = Gathered::ask(ledger, &self.filter, &self.zone).await?;
+        let made_at = self.clock.now();
+        let run_rate = run_rate::of(&gathered, &self.filter, &self.zone, made_at);
         let Gathered {
             cells,
             evicted,
             bad_lines,
-        } = Gathered::ask(ledger, &self.filter, &self.zone).await?;
-        let made_at = self.clock.now();
-        let asked = (ledger, &self.filter);
-        let next_savings = next_saving::find(&cells, &self.prices, made_at, self.evidence, asked).await?;
+        } = gathered;
+        let clues = ledger.clues(&self.filter).await?;
+        let next_savings = next_saving::find(&cells, clues, &self.prices, made_at);
         let features = Table::by(&cells, |cell| cell.feature.clone());
         Ok(Report {
             made_at,
@@ -131,7 +118,7 @@ impl ReportBuilder {
             models: Table::by(&cells, |cell| cell.model.clone()),
             lanes: Table::by(&cells, |cell| cell.lane.clone()),
             timeline: Timeline::of(&cells, &features),
-            run_rate: run_rate::of(&cells, &self.filter, &self.zone, made_at),
+            run_rate,
             next_savings,
             budgets: self.budgets,
             zone: self.zone,

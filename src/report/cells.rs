@@ -71,8 +71,9 @@ impl Gathered {
                 let by_hour = names.group_by(Dimension::Hour).with_filter(filter.clone());
                 let groups = ledger.query(&by_hour).await?.groups.into_iter();
                 let hours = groups.map(|group| {
-                    let hour = group.keys.get(3).and_then(|hour| hour_of(hour.as_deref()?));
-                    let day = hour.and_then(|hour| day_of(hour, zone));
+                    let key = group.keys.get(3).and_then(Option::as_deref);
+                    let hour = key.and_then(|key| Dimension::Hour.span_of(key));
+                    let day = hour.and_then(|(begin, _)| day_of(begin, zone));
                     Cell::of(group, day)
                 });
                 cells = merged(hours);
@@ -121,14 +122,6 @@ fn is_on_the_hour(at: Timestamp) -> bool {
     at.as_unix_millis().rem_euclid(3_600_000) == 0
 }
 
-/// Reads the key of an hour, such as `2026-09-21T14Z`.
-fn hour_of(key: &str) -> Option<Timestamp> {
-    let (date, hour) = key.strip_suffix('Z')?.rsplit_once('T')?;
-    let begin = date.parse::<Date>().ok()?.at(hour.parse().ok()?, 0, 0, 0);
-    let begin = jiff::tz::TimeZone::UTC.to_timestamp(begin).ok()?;
-    Some(Timestamp::from_unix_millis(begin.as_millisecond()))
-}
-
 /// Returns the days of a zone that two days of UTC and those between touch, each with its beginning and its end.
 fn local_days(
     first: Option<Date>,
@@ -142,13 +135,13 @@ fn local_days(
         .into_iter()
         .flat_map(|day| day.series(jiff::Span::new().days(1)));
     days.take_while(move |day| until.is_some_and(|until| *day < until))
-        .filter_map(|day| Some((day, midnight(day, zone)?, midnight(day.tomorrow().ok()?, zone)?)))
-}
-
-/// Returns when a day of a zone begins.
-pub(super) fn midnight(day: Date, zone: &TimeZone) -> Option<Timestamp> {
-    let begin = day.to_zoned(zone.get().clone()).ok()?.timestamp();
-    Some(Timestamp::from_unix_millis(begin.as_millisecond()))
+        .filter_map(|day| {
+            Some((
+                day,
+                zone.beginning_of(day)?,
+                zone.beginning_of(day.tomorrow().ok()?)?,
+            ))
+        })
 }
 
 /// Returns the day of a moment in a zone.

@@ -12,7 +12,8 @@
 //!   cannot be told. Baseline and savings cover only the calls whose cost and baseline are both known exactly.
 //! - Days are those of a [time zone](ReportBuilder::with_time_zone) that the reader picks; UTC if none is.
 //! - A latency is at most 1/32 above the exact one, since ledgers keep how values are spread and not each value.
-//! - The month-end run rate is this month's spend so far, carried on as it went. It knows no weekends.
+//! - The month-end run rate is this month's spend so far, carried on as it went. It knows no weekends. There is none on
+//!   the first day, nor where the filter or the ledger leaves out calls that may be of this month.
 
 mod amounts;
 mod builder;
@@ -162,10 +163,11 @@ impl Report {
         prometheus::render(self)
     }
 
-    /// Returns the page with a script that fetches it again, from where it came, and shows what is new.
+    /// Returns the page with a script that fetches it again, from where it came, and shows what is new. `fingerprint` is
+    /// that of this report.
     #[cfg(feature = "dashboard")]
-    pub(crate) fn to_live_html(&self) -> String {
-        html::render_live(self)
+    pub(crate) fn to_live_html(&self, fingerprint: &str) -> String {
+        html::render_live(self, fingerprint)
     }
 
     /// Returns a weak entity tag: the same for two reports that say the same, but for what changes with every moment.

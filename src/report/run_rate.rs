@@ -6,7 +6,7 @@ use crate::budget::TimeZone;
 use crate::clock::Timestamp;
 use crate::ledger::{Filter, Totals};
 use crate::money::UsdSum;
-use crate::report::cells::{Cell, day_of, midnight};
+use crate::report::cells::{Cell, Gathered, day_of};
 
 const DAY_MS: i128 = 86_400_000;
 
@@ -20,22 +20,22 @@ pub(super) struct RunRate {
 }
 
 /// Returns the run rate of the month that it is; `None` on its first day, if nothing was spent in it, or if the filter
-/// leaves out a part of it.
-pub(super) fn of(cells: &[Cell], filter: &Filter, zone: &TimeZone, now: Timestamp) -> Option<RunRate> {
+/// or the ledger leaves out calls that may be a part of it.
+pub(super) fn of(gathered: &Gathered, filter: &Filter, zone: &TimeZone, now: Timestamp) -> Option<RunRate> {
     let today = day_of(now, zone)?;
     let month = today.first_of_month();
-    let begin = midnight(month, zone)?;
-    let end = midnight(today.last_of_month().tomorrow().ok()?, zone)?;
+    let begin = zone.beginning_of(month)?;
+    let end = zone.beginning_of(today.last_of_month().tomorrow().ok()?)?;
     let whole = filter.from.is_none_or(|from| from <= begin) && filter.to.is_none_or(|to| to >= now);
     let millis =
         |from: Timestamp, to: Timestamp| i128::from(to.as_unix_millis()) - i128::from(from.as_unix_millis());
     let (passed, length) = (millis(begin, now), millis(begin, end));
-    if !whole || passed < DAY_MS {
+    if !whole || gathered.evicted.calls > 0 || passed < DAY_MS {
         return None;
     }
     let mut so_far = Totals::default();
     let in_month = |cell: &&Cell| cell.day.is_some_and(|day| day >= month && day <= today);
-    let cells = cells.iter().filter(in_month);
+    let cells = gathered.cells.iter().filter(in_month);
     cells.for_each(|cell| so_far.merge(&cell.totals));
     let pico = so_far.cost.as_pico().checked_mul(length)? / passed;
     (so_far.calls > 0).then_some(RunRate {

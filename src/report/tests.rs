@@ -9,7 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
 use crate::ledger::{Baseline, InMemoryLedger, LedgerEntry, Query, Recorded, Summary};
-use crate::money::Usd;
+use crate::money::{Usd, UsdSum};
 use crate::pricing::{Cost, PartialReason, PriceSource, UnpricedReason};
 use crate::usage::Usage;
 
@@ -68,6 +68,55 @@ Baseline and savings cover 1 of 3 calls: those with an exact cost and a
   baseline.
 ";
     assert!(text.ends_with(caveats), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_call_costs_is_marked_where_a_part_is_not_known() {
+    let text = three_kinds().await.to_text();
+    for row in [
+        "chat            ≥0.500000 ",
+        "summaries        0.250000 ",
+        "(none)                  ? ",
+        "total           ≥0.250000 ",
+    ] {
+        assert!(text.contains(row), "{row}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn many_budgets_are_cut_short() {
+    let status = |number: usize| BudgetStatus {
+        budget: "each user".into(),
+        key: Some(format!("u{number}").into()),
+        limit: Usd::from_dollars(1),
+        spent: UsdSum::ZERO,
+        held: UsdSum::ZERO,
+        left: Usd::from_dollars(1).into(),
+        window_start: None,
+        window_end: None,
+        runs_out: None,
+        waiting: 0,
+        refused: 0,
+        unpriced: 0,
+        overruns: 0,
+        overrun: UsdSum::ZERO,
+    };
+    let of = |budgets: usize| {
+        let budgets = (0..budgets).map(status).collect();
+        async {
+            Report::builder()
+                .with_budgets(budgets)
+                .of(&InMemoryLedger::new())
+                .await
+        }
+    };
+    let (few, many) = (
+        of(50).await.unwrap().to_text(),
+        of(1_000).await.unwrap().to_text(),
+    );
+    assert!(few.contains(" u49 ") && !few.contains("more"), "{few}");
+    assert!(many.contains(" u49 ") && !many.contains(" u50 "), "{many}");
+    assert!(many.ends_with("\nand 950 more budgets\n"), "{many}");
 }
 
 #[tokio::test]
@@ -388,4 +437,30 @@ async fn damaged_lines_are_told() {
     let words: Vec<&str> = text.split_whitespace().collect();
     assert!(words.join(" ").contains(line), "{text}");
     assert!(report.to_html().contains(line));
+}
+
+#[tokio::test]
+async fn damaged_lines_are_told_also_where_there_is_nothing_else() {
+    let report = Report::of(&Damaged(InMemoryLedger::new())).await.unwrap();
+    let text = report.to_text();
+    assert!(text.contains("3 lines of the ledger that are damaged"), "{text}");
+}
+
+#[tokio::test]
+async fn there_is_no_run_rate_without_calls_that_may_be_of_this_month() {
+    let ledger = InMemoryLedger::with_capacity(std::num::NonZeroUsize::MIN);
+    let mut last = entry(None, Cost::Priced(Usd::from_dollars(1)));
+    last.attribution = Attribution::default().with_user("u");
+    last.id = EntryId::new(moment("2026-09-22T00:00:00Z"));
+    for entry in [entry(None, Cost::Priced(Usd::from_dollars(2))), last] {
+        ledger.record(&Arc::new(entry)).unwrap();
+    }
+    let builder =
+        Report::builder().with_clock(crate::clock::ManualClock::new(moment("2026-09-25T00:00:00Z")));
+    let all = builder.clone().of(&ledger).await.unwrap();
+    assert!(all.run_rate.is_some());
+    let of_user = builder.with_filter(Filter::default().with_user("u"));
+    let of_user = of_user.of(&ledger).await.unwrap();
+    assert_eq!((of_user.total().calls, of_user.evicted.calls), (1, 1));
+    assert_eq!(of_user.run_rate, None);
 }

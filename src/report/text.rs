@@ -24,7 +24,7 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 fn write_report(report: &Report, text: &mut String) -> std::fmt::Result {
-    if report.total().calls == 0 && report.evicted.calls == 0 {
+    if report.total().calls == 0 && report.evicted.calls == 0 && report.bad_lines == 0 {
         writeln!(text, "Spend: no calls")?;
         return write_budgets(report, text);
     }
@@ -103,11 +103,7 @@ fn write_table(text: &mut String, name: &str, rows: &[Row], total: &Row) -> std:
 
 fn write_row(text: &mut String, name: &str, totals: &Totals, places: usize) -> std::fmt::Result {
     let saved = |amount: UsdSum| amounts::saved(totals, format!("{amount:.places$}"));
-    let cost = match (known(totals), exact(totals)) {
-        (false, _) => "?".into(),
-        (true, false) => format!("≥{:.places$}", totals.cost),
-        (true, true) => format!("{:.places$}", totals.cost),
-    };
+    let cost = marked(totals, format!("{:.places$}", totals.cost));
     writeln!(
         text,
         "{name:NAME$} {:>6} {:>6} {:>6} {cost:>9} {:>9} {:>8} {:>8} {:>7}",
@@ -119,6 +115,15 @@ fn write_row(text: &mut String, name: &str, totals: &Totals, places: usize) -> s
         saved(totals.savings.lane),
         saved(totals.savings.cache),
     )
+}
+
+/// Marks the text of a cost as what is known of it, in one character.
+fn marked(totals: &Totals, amount: String) -> String {
+    match (known(totals), exact(totals)) {
+        (false, _) => "?".into(),
+        (true, false) => format!("≥{amount}"),
+        (true, true) => amount,
+    }
 }
 
 /// Writes what a call costs, how long it takes, and how calls ended.
@@ -133,17 +138,13 @@ fn write_speed(report: &Report, text: &mut String) -> std::fmt::Result {
     let rows = rows.map(|row| (shown(row.key.as_deref(), NAME), row));
     for (name, row) in rows.chain([("total".into(), &report.total)]) {
         let totals = &row.totals;
-        let each = amounts::per_call(totals).map(|each| format!("{each:.6}"));
+        let each = amounts::per_call(totals).map(|each| marked(totals, format!("{each:.6}")));
         let latency = |at| row.latencies.percentile(at).map_or_else(|| "–".into(), short);
         let cached = amounts::per_mille(totals.usage.cache_read_tokens, totals.usage.input_tokens);
         writeln!(
             text,
             "{name:NAME$} {:>11} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8}",
-            if known(totals) {
-                each.unwrap_or_default()
-            } else {
-                "?".into()
-            },
+            each.unwrap_or_default(),
             latency(50),
             latency(95),
             cached.map_or_else(|| "–".into(), percent),
@@ -200,7 +201,7 @@ fn write_budgets(report: &Report, text: &mut String) -> std::fmt::Result {
         "{:NAME$} {:NAME$} {:>11} {:>11} {:>11} {:>11}",
         "budget", "of", "limit", "spent", "held", "left"
     )?;
-    for status in &report.budgets {
+    for status in report.budgets.iter().take(ROWS) {
         let key = status.key.as_deref().map(|key| shown(Some(key), NAME));
         let amount = |amount: UsdSum| format!("{amount:.4}");
         writeln!(
@@ -213,6 +214,10 @@ fn write_budgets(report: &Report, text: &mut String) -> std::fmt::Result {
             amount(status.held),
             amount(status.left)
         )?;
+    }
+    let left = report.budgets.len().saturating_sub(ROWS);
+    if left > 0 {
+        writeln!(text, "and {left} more budgets")?;
     }
     Ok(())
 }

@@ -294,7 +294,7 @@ async fn a_second_opinion_is_a_step_of_its_own_and_decides() {
         asked.sort_by_key(|model| [NANO, MINI, FULL].iter().position(|one| one == model));
         assert_eq!(asked, models);
         let opinion = rows.iter().find(|row| sent(row) == NANO).unwrap();
-        assert_eq!(opinion.role, Role::Step);
+        assert_eq!(opinion.role, Role::Opinion);
         assert_eq!(opinion.baseline.unwrap().cost, Usd::ZERO);
         let receipt = tracked.receipt().await.unwrap();
         assert_eq!(sent(receipt.answer().unwrap()), *models.last().unwrap());

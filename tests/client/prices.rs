@@ -78,6 +78,9 @@ async fn cache_writes_that_may_be_kept_for_12_hours_are_a_range() {
     let rows = rows(&llm).await;
     // 500 x 4 + 500 x 5, or 500 x 4 + 500 x 10.
     assert_eq!(rows[0].cost.to_string(), "$0.0045");
+    let baseline = rows[0].baseline.unwrap();
+    assert_eq!(baseline.cache_writes, "0.0005".parse().unwrap());
+    assert_eq!(baseline.cache, "-0.0005".parse().unwrap());
     assert!(
         rows[1].cost.to_string().starts_with("$0.0045 to $0.007 ("),
         "{}",

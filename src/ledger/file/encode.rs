@@ -220,6 +220,7 @@ impl Object {
             ("routing", baseline.routing),
             ("lane", baseline.lane),
             ("cache", baseline.cache),
+            ("cache_writes", baseline.cache_writes),
         ];
         for (name, saved) in levers {
             if saved != Usd::ZERO {
@@ -252,7 +253,8 @@ mod tests {
             entry.max_output_tokens = (number % 4 == 0).then_some(u64::MAX);
             entry.attribution = entry.attribution.clone().with_tag("a \"tag\"", "x");
             let usd = |pico: u32| Usd::from_pico(i64::from(pico) * 1_000_003);
-            entry.baseline = Baseline::of(usd(number), usd(number / 2), usd(9), usd(9));
+            entry.baseline = Baseline::of(usd(number), usd(number / 2), usd(9), usd(9))
+                .map(|baseline| baseline.with_cache_writes(usd(number % 3)));
             assert_eq!(encode(&entry).unwrap(), serde_json::to_vec(&entry).unwrap());
         }
     }

@@ -4,9 +4,10 @@ use std::io::{BufReader, Read, Take};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ledger::clues::ClueFinder;
 use crate::ledger::file::layout::FORMAT;
 use crate::ledger::file::line::Line;
-use crate::ledger::{Filter, LedgerEntry, LedgerError, Tally};
+use crate::ledger::{Clue, Filter, LedgerEntry, LedgerError, Tally};
 use crate::storage::{Disk, LineReader, Next, StorageError, io_error};
 
 const SHORTER: &str = "the segment became shorter while it was read";
@@ -95,6 +96,22 @@ pub(super) fn tally(disk: &dyn Disk, part: Part, tally: &mut Tally) -> Result<()
     };
     while lines.next(count)?.is_some() {}
     Ok(())
+}
+
+/// Compares the entries of a part that match.
+pub(super) fn clues(disk: &dyn Disk, part: Part, filter: &Filter) -> Result<Vec<Clue>, LedgerError> {
+    let mut lines = Lines::open(disk, part)?;
+    let finder = std::cell::RefCell::new(ClueFinder::default());
+    let compare = |line: &[u8]| {
+        let line = Line::read(line)?;
+        let names = line.names();
+        if filter.matches_time(names.at) && filter.matches_names(&names) {
+            line.compare(&mut finder.borrow_mut());
+        }
+        Some(())
+    };
+    while lines.next(compare)?.is_some() {}
+    Ok(finder.into_inner().finish())
 }
 
 /// The entries of parts, in their order. After an error it ends.

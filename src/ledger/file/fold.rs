@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::id::EntryId;
 use crate::ledger::LedgerError;
+use crate::ledger::clues::ClueFinder;
 use crate::ledger::file::layout::FORMAT;
 use crate::ledger::file::line::{Line, id_of};
 use crate::ledger::rollup::{Rollup, Width};
@@ -15,6 +16,7 @@ use crate::storage::{Damage, Disk, LineReader, Next, Position, StorageError, io_
 pub(super) struct Fold {
     pub(super) at: Position,
     pub(super) rollup: Rollup,
+    pub(super) clues: ClueFinder,
     /// The smallest and the largest id that was read.
     pub(super) ids: Option<(EntryId, EntryId)>,
     /// Entries that were counted.
@@ -30,6 +32,7 @@ impl Fold {
         Self {
             at: Position::default(),
             rollup: Rollup::new(Width::Quarter),
+            clues: ClueFinder::default(),
             ids: None,
             entries: 0,
             repeated_lines: Vec::new(),
@@ -67,6 +70,7 @@ impl Fold {
                         if is_new(number, id)? {
                             self.entries += 1;
                             line.count(|names, figures, weight| self.rollup.count(names, figures, weight));
+                            line.compare(&mut self.clues);
                         } else {
                             self.repeated_lines.push(number);
                         }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::clock::Timestamp;
 use crate::id::EntryId;
 use crate::lane::Lane;
+use crate::ledger::clues::{Asked, ClueFinder};
 use crate::ledger::entry::{cost_source, once};
 use crate::ledger::facts::{Figures, Names, Tags, Text, Weight};
 use crate::ledger::{Adjusted, Baseline, Role, Status};
@@ -45,7 +46,7 @@ fn priced(value: &[u8]) -> Option<Cost> {
 }
 
 fn baseline(value: &[u8]) -> Option<Baseline> {
-    let (mut cost, mut levers) = (None, [Usd::ZERO; 3]);
+    let (mut cost, mut levers) = (None, [Usd::ZERO; 4]);
     wire::members(value, |name, value| {
         let amount = usd(value.value()?)?;
         match name {
@@ -53,16 +54,18 @@ fn baseline(value: &[u8]) -> Option<Baseline> {
             b"routing" => levers[0] = amount,
             b"lane" => levers[1] = amount,
             b"cache" => levers[2] = amount,
+            b"cache_writes" => levers[3] = amount,
             _ => {}
         }
         Some(())
     })?;
-    let [routing, lane, cache] = levers;
+    let [routing, lane, cache, cache_writes] = levers;
     Some(Baseline {
         cost: cost?,
         routing,
         lane,
         cache,
+        cache_writes,
     })
 }
 
@@ -112,6 +115,7 @@ pub(super) struct Line<'a> {
     price_source: Option<PriceSource>,
     baseline: Option<Baseline>,
     adjusts: Option<Adjusted>,
+    asked: Asked,
     latency_ms: Option<u64>,
 }
 
@@ -140,6 +144,7 @@ impl<'a> Line<'a> {
             price_source: None,
             baseline: None,
             adjusts: None,
+            asked: Asked::default(),
             latency_ms: None,
         };
         wire::members(json_line, |name, value| {
@@ -162,6 +167,9 @@ impl<'a> Line<'a> {
                 b"price_source" => rest.price_source = Some(json(value)?),
                 b"baseline" => rest.baseline = Some(baseline(value)?),
                 b"adjusts" => rest.adjusts = Some(json(value)?),
+                b"body_hash" => rest.asked.body = Some(json(value)?),
+                b"prefix_hash" => rest.asked.prefix = Some(json(value)?),
+                b"max_output_tokens" => rest.asked.max_output_tokens = Some(whole(value)?),
                 b"latency_ms" => rest.latency_ms = Some(whole(value)?),
                 _ => {}
             }
@@ -184,7 +192,22 @@ impl<'a> Line<'a> {
 
     /// Hands on the names and figures of the line, and before them those that it takes back.
     pub(super) fn count(&self, mut sum: impl FnMut(&Names<'_>, &Figures, Weight)) {
-        let names = Names {
+        let (names, figures) = (self.names(), self.figures());
+        if let Some(before) = &self.adjusts {
+            sum(&names.replaced(before), &figures.before(before), Weight::TakeBack);
+        }
+        sum(&names, &figures, Weight::Add);
+    }
+
+    /// Lets the line be compared with those before it, unless it only corrects one.
+    pub(super) fn compare(&self, finder: &mut ClueFinder) {
+        if self.adjusts.is_none() {
+            finder.look_at(&self.names(), &self.figures(), self.asked);
+        }
+    }
+
+    pub(super) fn names(&self) -> Names<'_> {
+        Names {
             at: self.at,
             feature: self.feature.as_deref(),
             user: self.user.as_deref(),
@@ -196,8 +219,11 @@ impl<'a> Line<'a> {
             endpoint: &self.endpoint,
             status: self.status,
             role: self.role,
-        };
-        let figures = Figures {
+        }
+    }
+
+    const fn figures(&self) -> Figures {
+        Figures {
             attempts: self.attempts,
             role: self.role,
             status: self.status,
@@ -206,11 +232,7 @@ impl<'a> Line<'a> {
             price_source: self.price_source,
             baseline: self.baseline,
             latency_ms: self.latency_ms,
-        };
-        if let Some(before) = &self.adjusts {
-            sum(&names.replaced(before), &figures.before(before), Weight::TakeBack);
         }
-        sum(&names, &figures, Weight::Add);
     }
 }
 

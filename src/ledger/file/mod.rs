@@ -25,7 +25,9 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::ledger::{CostLedger, Filter, HashKey, LedgerEntry, LedgerError, Query, Recorded, Summary, Tally};
+use crate::ledger::{
+    Clue, CostLedger, Filter, HashKey, LedgerEntry, LedgerError, Query, Recorded, Summary, Tally,
+};
 use crate::storage::{SegmentWriter, StorageError, Turns};
 
 use self::encode::encode;
@@ -55,8 +57,8 @@ const GATHER: Duration = Duration::from_micros(50);
 /// A segment is sealed when it has 64 MiB, at midnight UTC, and when its writer is gone and the directory is opened
 /// again. Beside a sealed segment lie its sums, by quarters of an hour, feature, model, lane and source. A query that
 /// asks for no other dimension is answered from them, however many entries there are; any other reads the segments
-/// that its stretch of time touches. The format is described in
-/// [`format`](crate::ledger::format).
+/// that its stretch of time touches. [Clues](CostLedger::clues) are found by comparing the entries of one segment, and
+/// lie there too: the 200 of the calls that cost most. The format is described in [`format`](crate::ledger::format).
 ///
 /// # Durability
 /// What was recorded survives the end of the process, also by `SIGKILL`: a record is one write to the system. What
@@ -263,6 +265,11 @@ impl CostLedger for FileLedger {
         });
         chunks.try_flatten().boxed()
     }
+
+    async fn clues(&self, filter: &Filter) -> Result<Vec<Clue>, LedgerError> {
+        let (inner, filter) = (Arc::clone(&self.inner), filter.clone());
+        off_thread(move || inner.clues(&filter)).await?
+    }
 }
 
 impl Inner {
@@ -299,6 +306,22 @@ impl Inner {
         summary.evicted = rest.evicted;
         summary.bad_lines = rest.bad_lines;
         Ok(summary)
+    }
+
+    fn clues(&self, filter: &Filter) -> Result<Vec<Clue>, LedgerError> {
+        match self.clues_once(filter) {
+            Err(error) if entries::is_stale(&error) => self.clues_once(filter),
+            result => result,
+        }
+    }
+
+    fn clues_once(&self, filter: &Filter) -> Result<Vec<Clue>, LedgerError> {
+        let (mut clues, parts) = self.view()?.clues(filter)?;
+        for part in parts {
+            clues.extend(entries::clues(&*self.layout.disk(), part, filter)?);
+        }
+        clues.sort_by_key(|clue| std::cmp::Reverse(clue.totals.cost));
+        Ok(clues)
     }
 
     fn entries(&self, filter: &Filter) -> Result<Entries, LedgerError> {

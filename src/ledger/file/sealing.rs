@@ -95,11 +95,12 @@ fn seal_one(
         entries: fold.entries,
         span: fold.rollup.span(),
         bad_lines: fold.bad_lines.iter().map(|(number, _)| *number).collect(),
-        repeated_lines: fold.repeated_lines,
+        repeated_lines: fold.repeated_lines.clone(),
         totals: Totals::default(),
         days: 0,
+        clues: 0,
     };
-    sidecar::write(&*disk, &layout.sidecar_of(segment), seal, &fold.rollup).map(Some)
+    sidecar::write(&*disk, &layout.sidecar_of(segment), seal, &fold).map(Some)
 }
 
 /// Removes sealed segments so long after the day on which their newest entry was made or recorded. Their sidecars stay.

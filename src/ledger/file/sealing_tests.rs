@@ -12,7 +12,8 @@ use super::*;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::id::EntryId;
 use crate::lane::Lane;
-use crate::ledger::{Dimension, Status};
+use crate::ledger::clues::ClueFinder;
+use crate::ledger::{BodyHash, Clue, Dimension, Status};
 use crate::pricing::{Cost, UnpricedReason};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -125,6 +126,82 @@ async fn sealed_segments_answer_as_open_ones_do() {
         recovery.sealed_segments > 10 && recovery.checked_segments <= 1,
         "{recovery:?}"
     );
+}
+
+/// An entry that asks the same as every third one before it, and allows much more output than it uses.
+fn telling(number: u32, at: Timestamp) -> Arc<LedgerEntry> {
+    let mut entry = LedgerEntry::clone(&varied(number, at));
+    entry.status = Status::Succeeded;
+    entry.usage = Some(crate::usage::Usage::new(100_000, 10));
+    entry.body_hash = Some(BodyHash::from_bits((number % 3).into()));
+    entry.prefix_hash = Some(BodyHash::from_bits(7));
+    entry.max_output_tokens = Some(4_096);
+    Arc::new(entry)
+}
+
+#[tokio::test]
+async fn clues_are_read_from_beside_a_sealed_segment() {
+    let (dir, clock) = (TempDir::new().unwrap(), ManualClock::new(NOW));
+    let open = || quiet().with_clock(clock.clone()).open(dir.path()).unwrap();
+    let ledger = open();
+    let mut finder = ClueFinder::default();
+    for number in 0..120 {
+        let entry = telling(number, clock.now());
+        ledger.record(&entry).unwrap();
+        finder.add(&entry);
+        clock.advance(HOUR / 120);
+    }
+    let (all, kinds) = (finder.finish(), |clues: &[Clue]| {
+        let mut kinds: Vec<_> = clues.iter().map(|clue| clue.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds.len()
+    });
+    assert_eq!(kinds(&all), 4);
+    let cost = |clues: &[Clue]| {
+        let mut sum = crate::ledger::Totals::default();
+        for clue in clues {
+            sum.merge(&clue.totals);
+        }
+        sum.cost
+    };
+    let open_clues = ledger.clues(&Filter::default()).await.unwrap();
+    assert_eq!(open_clues, all);
+    drop(ledger);
+    let ledger = open();
+    assert_eq!(ledger.recovery().checked_segments, 1);
+    let segments = ledger.inner.layout.segments().unwrap();
+    assert_eq!(ledger.clues(&Filter::default()).await.unwrap(), all);
+    let of_feature = Filter::default().with_feature("feature \"1\"");
+    let part: Vec<_> = all
+        .iter()
+        .filter(|clue| clue.feature == of_feature.feature)
+        .cloned()
+        .collect();
+    assert!(!part.is_empty());
+    assert_eq!(ledger.clues(&of_feature).await.unwrap(), part);
+    // What days and names do not tell is read.
+    for filter in [
+        Filter::default().with_from(NOW.saturating_add(HOUR / 4)),
+        Filter::default().with_user("user 1"),
+    ] {
+        let mut finder = ClueFinder::default();
+        let entries: Vec<Arc<LedgerEntry>> = ledger.scan(&filter).try_collect().await.unwrap();
+        for entry in &entries {
+            finder.add(entry);
+        }
+        let found = ledger.clues(&filter).await.unwrap();
+        assert_eq!(
+            (cost(&found), found.len()),
+            (cost(&finder.finish()), finder.finish().len())
+        );
+        assert!(!found.is_empty());
+    }
+    assert_eq!(ledger.verify().await.unwrap().differences, []);
+    for segment in segments {
+        fs::remove_file(segment).unwrap();
+    }
+    assert_eq!(ledger.clues(&Filter::default()).await.unwrap(), all);
 }
 
 #[tokio::test]

@@ -1,22 +1,27 @@
 //! What is kept of a sealed segment beside it: its sums, and what a reader has to know of its lines.
 //!
-//! A sidecar is a file of checksummed lines as a segment is: a header, a [`Seal`], the cells of days, then those of
-//! quarters of an hour.
+//! A sidecar is a file of checksummed lines as a segment is: a header, a [`Seal`], the cells of days, clues, then the
+//! cells of quarters of an hour.
 
 use std::io::BufReader;
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::id::EntryId;
-use crate::ledger::rollup::{Cell, Rollup, Span, Width};
-use crate::ledger::{LedgerError, Totals};
+use crate::ledger::file::fold::Fold;
+use crate::ledger::rollup::{Cell, Span, Width};
+use crate::ledger::{Clue, LedgerError, Totals};
 use crate::storage::{self, Disk, Format, LineReader, Next, StorageError, io_error};
 
 pub(super) const FORMAT: Format = Format {
     key: "thrifty_rollup",
     version: 1,
 };
+
+/// How many clues are kept of a segment: those of the calls that cost most.
+const MOST_CLUES: usize = 200;
 
 /// What a sealed segment holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +49,35 @@ pub(super) struct Seal {
     pub(super) totals: Totals,
     /// How many cells of days follow.
     pub(super) days: usize,
+    /// How many clues follow them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) clues: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+const fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Cells of days, and clues.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Days {
+    pub(super) cells: Vec<Cell>,
+    pub(super) clues: Vec<Clue>,
+}
+
+impl Days {
+    pub(super) fn of(fold: &Fold) -> Self {
+        let mut clues = fold.clues.finish();
+        clues.truncate(MOST_CLUES);
+        Self {
+            cells: fold.rollup.widened(Width::Day),
+            clues,
+        }
+    }
 }
 
 impl Seal {
@@ -56,23 +90,23 @@ impl Seal {
 }
 
 /// Writes a sidecar so that it is there whole or not at all, also after a loss of power.
-pub(super) fn write(
-    disk: &dyn Disk,
-    path: &Path,
-    mut seal: Seal,
-    rollup: &Rollup,
-) -> Result<Seal, LedgerError> {
-    let days = rollup.widened(Width::Day);
-    let quarters = rollup.widened(Width::Quarter);
-    seal.days = days.len();
-    for cell in &days {
+pub(super) fn write(disk: &dyn Disk, path: &Path, mut seal: Seal, fold: &Fold) -> Result<Seal, LedgerError> {
+    let days = Days::of(fold);
+    (seal.days, seal.clues) = (days.cells.len(), days.clues.len());
+    for cell in &days.cells {
         seal.totals.merge(&cell.totals);
     }
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut lines = Lines::default();
     lines.add(FORMAT.header(&name));
     lines.add_json(&Wrapped { seal: &seal })?;
-    for cell in days.iter().chain(&quarters) {
+    for cell in &days.cells {
+        lines.add_json(cell)?;
+    }
+    for clue in &days.clues {
+        lines.add_json(clue)?;
+    }
+    for cell in &fold.rollup.widened(Width::Quarter) {
         lines.add_json(cell)?;
     }
     let unfinished = path.with_extension("tmp");
@@ -109,20 +143,28 @@ pub(super) fn read_seal(disk: &dyn Disk, path: &Path) -> Result<Seal, LedgerErro
     Reader::open(disk, path, 4 << 10).map(|(_, seal)| seal)
 }
 
-/// Reads the cells of this width.
-pub(super) fn read_cells(disk: &dyn Disk, path: &Path, width: Width) -> Result<Vec<Cell>, LedgerError> {
+/// Reads the cells of days, and the clues.
+pub(super) fn read_days(disk: &dyn Disk, path: &Path) -> Result<Days, LedgerError> {
     let (mut reader, seal) = Reader::open(disk, path, 64 << 10)?;
-    let mut cells = Vec::new();
+    let mut days = Days::default();
     for _ in 0..seal.days {
-        let cell = reader.next()?.ok_or_else(|| reader.bad("it ends too early"))?;
-        if width == Width::Day {
-            cells.push(cell);
-        }
+        days.cells.push(reader.require()?);
     }
-    if width == Width::Quarter {
-        while let Some(cell) = reader.next()? {
-            cells.push(cell);
-        }
+    for _ in 0..seal.clues {
+        days.clues.push(reader.require()?);
+    }
+    Ok(days)
+}
+
+/// Reads the cells of quarters of an hour.
+pub(super) fn read_quarters(disk: &dyn Disk, path: &Path) -> Result<Vec<Cell>, LedgerError> {
+    let (mut reader, seal) = Reader::open(disk, path, 64 << 10)?;
+    for _ in 0..seal.days.saturating_add(seal.clues) {
+        reader.require::<IgnoredAny>()?;
+    }
+    let mut cells = Vec::new();
+    while let Some(cell) = reader.next()? {
+        cells.push(cell);
     }
     Ok(cells)
 }
@@ -141,9 +183,12 @@ impl<'a> Reader<'a> {
             Next::End | Next::Torn(_) | Next::Bad(_) => FORMAT.check_header(path, lines.line())?,
         }
         let mut reader = Self { path, lines };
-        let seal = reader.next::<Wrapped<Seal>>()?;
-        let seal = seal.ok_or_else(|| reader.bad("it ends too early"))?.seal;
+        let seal = reader.require::<Wrapped<Seal>>()?.seal;
         Ok((reader, seal))
+    }
+
+    fn require<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, LedgerError> {
+        self.next()?.ok_or_else(|| self.bad("it ends too early"))
     }
 
     fn next<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, LedgerError> {

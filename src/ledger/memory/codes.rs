@@ -20,7 +20,7 @@ macro_rules! coded {
     };
 }
 
-coded!(Role: Primary Fallback Step Hedge Shadow);
+coded!(Role: Primary Fallback Step Hedge Shadow Opinion);
 coded!(Status: Succeeded Failed Unanswered CutShort Abandoned Unreported);
 coded!(Lane: Standard Flex Priority Batch);
 coded!(PriceSource: Confirmed SingleSource Own);

@@ -115,12 +115,17 @@ pub(super) fn pack_baseline(packer: &mut Packer, baseline: Baseline, actual: &Co
         routing,
         lane,
         cache,
+        cache_writes,
     } = baseline;
     let explained = explained(actual, [routing, lane, cache]);
     packer.option(Some(cost).filter(|cost| explained != Some(*cost)), Packer::money);
     for lever in [routing, lane, cache] {
         packer.money(lever);
     }
+    packer.option(
+        Some(cache_writes).filter(|cost| *cost != Usd::ZERO),
+        Packer::money,
+    );
 }
 
 pub(super) fn unpack_baseline(row: &mut Unpacker<'_>, actual: &Cost) -> Option<Baseline> {
@@ -132,6 +137,7 @@ pub(super) fn unpack_baseline(row: &mut Unpacker<'_>, actual: &Cost) -> Option<B
         routing,
         lane,
         cache,
+        cache_writes: row.option(Unpacker::money)?.unwrap_or(Usd::ZERO),
     })
 }
 

@@ -77,6 +77,7 @@ fn baseline() -> BoxedStrategy<Baseline> {
         routing,
         lane,
         cache,
+        cache_writes: routing,
     });
     baseline.boxed()
 }

@@ -13,11 +13,11 @@ pub(super) const SCRIPT_HASH: &str = "XJ0gwVDimqEtXvpJXcZqIH3ebTG9OPIXywM9Sps2g9
 /// How long the figures that move with the time alone, a run rate and a burn-down, may stand still.
 const REDRAWN_MS: i64 = 900_000;
 
-pub(in crate::report) fn render(report: &Report) -> String {
+pub(in crate::report) fn render(report: &Report, fingerprint: &str) -> String {
     let extras = Extras {
         scripts: format!(" 'sha256-{SCRIPT_HASH}'"),
         policy: " connect-src 'self';",
-        attributes: format!(" data-version='{}'", fingerprint(report)),
+        attributes: format!(" data-version='{fingerprint}'"),
         script: Some(SCRIPT),
     };
     render_with(report, &extras)

@@ -19,8 +19,7 @@ pub(super) fn waterfall(report: &Report, page: &mut String) -> fmt::Result {
     let total = &report.total.totals;
     let note = format!(
         "From what {} calls would have cost (the model that was asked for, the standard lane, nothing cached) to all \
-         that is known to have been spent. It sums to the last digit. The provider's cache is net of what writing to \
-         it cost.",
+         that is known to have been spent. It sums to the last digit.",
         grouped(&total.coverage.compared.to_string())
     );
     begin(page, "savings", "What was saved", &note)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::lane::Lane;
-use crate::ledger::Totals;
+use crate::ledger::{Clue, Totals};
 use crate::model::ModelId;
 use crate::money::UsdSum;
 use crate::pricing::PriceBook;
@@ -25,6 +25,17 @@ pub(super) struct Spend {
     pub(super) model: Option<ModelId>,
     pub(super) lane: Option<Lane>,
     pub(super) totals: Totals,
+}
+
+impl Spend {
+    pub(super) fn of(clue: Clue) -> Self {
+        Self {
+            feature: clue.feature,
+            model: clue.model,
+            lane: Some(clue.lane),
+            totals: clue.totals,
+        }
+    }
 }
 
 pub(super) fn by_feature_model_and_lane(cells: &[Cell]) -> Vec<Spend> {
@@ -152,16 +163,33 @@ impl<'a> Estimator<'a> {
         saved_of(&part.totals, now, self.cost(model, lane, &usage)?).map(Saving::up_to)
     }
 
+    /// What a budget holds more than the same calls used, if they allow so many output tokens in all.
+    pub(super) fn held_in_vain(&self, part: &Spend, allowed: u64) -> Option<UsdSum> {
+        let (model, lane) = (part.model.as_ref()?, part.lane?);
+        let used = average(&part.totals)?;
+        let mut most = used;
+        most.output_tokens = allowed.checked_div(part.totals.calls)?;
+        let more = self.cost(model, lane, &most)? - self.cost(model, lane, &used)?;
+        let more = more.checked_mul(part.totals.calls.into())?;
+        Some(UsdSum::from_pico(more))
+    }
+
     fn cost(&self, model: &ModelId, lane: Lane, usage: &Usage) -> Option<i128> {
         let cost = self.prices.cost(model, lane, usage, self.now).exact()?;
         Some(cost.as_pico().into())
     }
 }
 
-/// What the lane was dearer by, exactly as it was booked.
+/// What the lane was dearer by, as it was booked: exactly, unless the cache made it less.
 fn priority(part: &Spend) -> Option<Saving> {
-    let more = UsdSum::ZERO.saturating_sub(part.totals.savings.lane);
-    (part.lane == Some(Lane::Priority)).then_some(Saving::up_to(more))
+    let savings = &part.totals.savings;
+    let more = UsdSum::ZERO.saturating_sub(savings.lane);
+    let saving = if savings.cache == UsdSum::ZERO {
+        Saving::exactly(more)
+    } else {
+        Saving::up_to(more.min(part.totals.cost))
+    };
+    (part.lane == Some(Lane::Priority)).then_some(saving)
 }
 
 /// What attempts without an answer can have cost.

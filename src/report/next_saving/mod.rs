@@ -1,17 +1,16 @@
 //! Where the next saving is: estimates, ranked by money.
 //!
-//! Most come from sums (`estimate.rs`). Some take entries (`entries.rs`), which are read only if that was asked for.
+//! Most come from sums, some from the clues that a ledger finds by comparing entries (`estimate.rs`).
 
-mod entries;
 mod estimate;
 mod words;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::ledger::{CostLedger, Filter, LedgerError, Totals};
+use crate::ledger::{Clue, ClueKind, Totals};
 use crate::model::ModelId;
 use crate::money::UsdSum;
 use crate::pricing::PriceBook;
@@ -22,14 +21,8 @@ use estimate::{Estimator, Spend};
 /// Estimates below this are noise: a tenth of a cent.
 const LEAST: i128 = 1_000_000_000;
 
-/// Where estimates come from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Evidence {
-    #[default]
-    Sums,
-    /// Also what entries say, each of which is read.
-    Entries,
-}
+/// What budgets hold in vain is not told below a cent.
+const LEAST_HELD: i128 = 10_000_000_000;
 
 /// How spend could be saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,18 +31,20 @@ pub(super) enum Lever {
     Wait,
     /// Long input that the provider's cache hardly ever has, by sums.
     ProviderCache,
-    /// Input that begins as one did a moment before, and was not in the cache; by entries.
+    /// Input that begins as one did a moment before, and was not in the cache; by clues.
     SamePrefix,
     /// A dear model, where a cheaper one may do.
     Route,
-    /// Requests that are the same as an earlier one to the byte; by entries.
+    /// Requests that are the same as an earlier one to the byte; by clues.
     Duplicates,
-    /// Input that is just long enough to be billed at the rates of long contexts; by entries.
+    /// Input that is just long enough to be billed at the rates of long contexts; by clues.
     LongContext,
     /// The priority lane.
     Priority,
     /// Calls that are sent more than once.
     Retries,
+    /// Limits of output far above what is used, which cost nothing but room; by clues.
+    OutputLimit,
 }
 
 /// What one lever could save of one feature's spend.
@@ -57,7 +52,7 @@ pub(super) enum Lever {
 pub(super) struct NextSaving {
     pub(super) feature: Option<Arc<str>>,
     pub(super) lever: Lever,
-    /// What was spent on the calls that the lever is for.
+    /// What is known to have been spent on the calls that the lever is for; for repeats, what can have been.
     pub(super) addressable: UsdSum,
     pub(super) at_least: UsdSum,
     pub(super) at_most: UsdSum,
@@ -76,6 +71,7 @@ impl Lever {
             Self::LongContext => "long_context",
             Self::Priority => "priority",
             Self::Retries => "retries",
+            Self::OutputLimit => "output_limit",
         }
     }
 
@@ -89,18 +85,13 @@ impl Lever {
             Self::LongContext => "Just too long",
             Self::Priority => "Priority without need",
             Self::Retries => "Retries",
+            Self::OutputLimit => "More room than used",
         }
     }
 }
 
 /// Returns what could be saved, the most money first.
-pub(super) async fn find(
-    cells: &[Cell],
-    prices: &PriceBook,
-    now: Timestamp,
-    evidence: Evidence,
-    (ledger, filter): (&dyn CostLedger, &Filter),
-) -> Result<Vec<NextSaving>, LedgerError> {
+pub(super) fn find(cells: &[Cell], clues: Vec<Clue>, prices: &PriceBook, now: Timestamp) -> Vec<NextSaving> {
     let spend = estimate::by_feature_model_and_lane(cells);
     let estimator = Estimator::new(prices, now, &spend);
     let mut found = Found::default();
@@ -109,17 +100,36 @@ pub(super) async fn find(
             found.add(part, lever, saving);
         }
     }
-    if evidence == Evidence::Entries {
-        // What entries say of the cache is better than what sums let one guess.
-        found.0.retain(|(_, lever), _| *lever != Lever::ProviderCache);
-        entries::read(ledger, filter, &estimator, &mut found).await?;
+    for clue in clues {
+        let (kind, allowed) = (clue.kind, clue.allowed_tokens);
+        let part = Spend::of(clue);
+        match kind {
+            ClueKind::Repeated => found.add(&part, Lever::Duplicates, Saving::exactly(part.totals.cost)),
+            ClueKind::MissedPrefix => {
+                if let Some(saving) = estimator.provider_cache(&part) {
+                    found.add(&part, Lever::SamePrefix, saving);
+                }
+            }
+            ClueKind::LongInput { .. } => {
+                if let Some(saving) = estimator.shorter(&part) {
+                    found.add(&part, Lever::LongContext, saving);
+                }
+            }
+            ClueKind::UnusedOutput => {
+                if let Some(held) = estimator.held_in_vain(&part, allowed) {
+                    found.add(&part, Lever::OutputLimit, Saving::up_to(UsdSum::ZERO));
+                    found.hold(&part, allowed, held);
+                }
+            }
+        }
     }
-    Ok(found.ranked())
+    found.ranked()
 }
 
 /// What one part of the spend could save.
 #[derive(Debug)]
 struct Saving {
+    least: UsdSum,
     most: UsdSum,
     /// Which model to ask instead.
     model: Option<ModelId>,
@@ -127,7 +137,19 @@ struct Saving {
 
 impl Saving {
     const fn up_to(most: UsdSum) -> Self {
-        Self { most, model: None }
+        Self {
+            least: UsdSum::ZERO,
+            most,
+            model: None,
+        }
+    }
+
+    const fn exactly(amount: UsdSum) -> Self {
+        Self {
+            least: amount,
+            most: amount,
+            model: None,
+        }
     }
 }
 
@@ -138,15 +160,31 @@ struct Found(BTreeMap<(Option<Arc<str>>, Lever), Sum>);
 #[derive(Debug, Default)]
 struct Sum {
     totals: Totals,
+    least: UsdSum,
     most: UsdSum,
     /// The model that saves the most, and how much.
     model: Option<(UsdSum, ModelId)>,
+    /// How many output tokens were allowed, and what budgets held for those that were not used.
+    allowed: u64,
+    held: UsdSum,
+}
+
+impl Sum {
+    fn addressable(&self, lever: Lever) -> UsdSum {
+        let known = self.totals.cost;
+        match lever {
+            // What an attempt without an answer cost is not known.
+            Lever::Retries => known.saturating_add(self.totals.coverage.open),
+            _ => known,
+        }
+    }
 }
 
 impl Found {
     fn add(&mut self, part: &Spend, lever: Lever, saving: Saving) {
         let sum = self.0.entry((part.feature.clone(), lever)).or_default();
         sum.totals.merge(&part.totals);
+        sum.least += saving.least;
         sum.most += saving.most;
         let better = |best: &(UsdSum, ModelId)| saving.most > best.0;
         if let Some(model) = saving.model
@@ -156,16 +194,36 @@ impl Found {
         }
     }
 
-    fn ranked(self) -> Vec<NextSaving> {
-        let worth = self.0.into_iter().filter(|(_, sum)| sum.most.as_pico() >= LEAST);
-        let mut savings: Vec<_> = worth
+    fn hold(&mut self, part: &Spend, allowed: u64, held: UsdSum) {
+        let key = (part.feature.clone(), Lever::OutputLimit);
+        let sum = self.0.entry(key).or_default();
+        sum.allowed = sum.allowed.saturating_add(allowed);
+        sum.held += held;
+    }
+
+    fn ranked(mut self) -> Vec<NextSaving> {
+        // What clues say of the cache is better than what sums let one guess.
+        let missed: BTreeSet<_> = self
+            .0
+            .keys()
+            .filter(|(_, lever)| *lever == Lever::SamePrefix)
+            .cloned()
+            .collect();
+        self.0.retain(|(feature, lever), sum| match lever {
+            Lever::ProviderCache if missed.contains(&(feature.clone(), Lever::SamePrefix)) => false,
+            Lever::OutputLimit => sum.held.as_pico() >= LEAST_HELD,
+            _ => sum.most.as_pico() >= LEAST,
+        });
+        let mut savings: Vec<_> = self
+            .0
+            .into_iter()
             .map(|((feature, lever), sum)| {
                 let (evidence, change) = sum.words(lever);
                 NextSaving {
                     feature,
                     lever,
-                    addressable: sum.totals.cost,
-                    at_least: UsdSum::ZERO,
+                    addressable: sum.addressable(lever),
+                    at_least: sum.least,
                     at_most: sum.most,
                     evidence,
                     change,

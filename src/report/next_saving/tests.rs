@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 use crate::endpoint::Endpoint;
 use crate::id::{EntryId, OpId};
 use crate::lane::Lane;
-use crate::ledger::{BodyHash, InMemoryLedger, LedgerEntry, Status};
+use crate::ledger::{Baseline, BodyHash, CostLedger, InMemoryLedger, LedgerEntry, Status};
 use crate::money::Usd;
 use crate::pricing::{Cost, PartialReason, Price, Rates};
 use crate::report::Report;
@@ -15,7 +15,7 @@ use crate::usage::Usage;
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_795_000_000_000);
 
-/// Two models, one at a tenth of the other's price; both at half by batch, and dearer from 10,000 tokens on.
+/// Two models, one at a tenth of the other's price; both at half by batch, and dearer above 200,000 tokens.
 fn prices() -> PriceBook {
     let rates = |input: &str, output: &str| Rates::per_mtok(input, output).unwrap();
     let price = |dollars: [&'static str; 6]| {
@@ -25,7 +25,7 @@ fn prices() -> PriceBook {
             .with_cache_read(half_input)
             .unwrap()
             .with_lane(Lane::Batch, rates(half_input, half_output))
-            .with_long_context(Lane::Standard, 10_000, rates(long_input, long_output))
+            .with_long_context(Lane::Standard, 200_000, rates(long_input, long_output))
     };
     PriceBook::empty()
         .with_price("dear", price(["10", "20", "5", "10", "20", "40"]))
@@ -51,7 +51,7 @@ async fn found(entries: &[LedgerEntry]) -> Vec<NextSaving> {
     let builder = Report::builder()
         .with_prices(prices())
         .with_clock(ManualClock::new(NOW));
-    builder.reading_entries().of(&ledger).await.unwrap().next_savings
+    builder.of(&ledger).await.unwrap().next_savings
 }
 
 async fn of(lever: Lever, entries: &[LedgerEntry]) -> Option<(UsdSum, UsdSum)> {
@@ -60,6 +60,13 @@ async fn of(lever: Lever, entries: &[LedgerEntry]) -> Option<(UsdSum, UsdSum)> {
     assert!(saving.at_least <= saving.at_most && saving.at_most <= saving.addressable);
     assert!(!saving.evidence.is_empty() && !saving.change.is_empty());
     Some((saving.addressable, saving.at_most))
+}
+
+/// The least and the most that a lever saves.
+async fn range(lever: Lever, entries: &[LedgerEntry]) -> Option<(UsdSum, UsdSum)> {
+    let found = found(entries).await;
+    let saving = found.iter().find(|saving| saving.lever == lever)?;
+    Some((saving.at_least, saving.at_most))
 }
 
 fn usd(text: &str) -> UsdSum {
@@ -100,7 +107,7 @@ async fn a_lost_attempt_is_at_most_what_it_can_have_cost() {
     };
     assert_eq!(
         of(Lever::Retries, &[lost]).await,
-        Some((usd("0.012"), usd("0.008")))
+        Some((usd("0.02"), usd("0.008")))
     );
 }
 
@@ -118,6 +125,69 @@ async fn the_second_of_two_requests_that_are_the_same_could_be_saved() {
     assert_eq!(
         of(Lever::Duplicates, &twice).await,
         Some((usd("0.024"), usd("0.024")))
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_again_after_a_failure_is_no_duplicate() {
+    let ask = |status| {
+        let mut entry = entry("dear", Usage::new(1_000, 100));
+        entry.body_hash = Some(BodyHash::from_bits(1));
+        entry.status = status;
+        entry
+    };
+    let again = [ask(Status::Failed), ask(Status::CutShort), ask(Status::Succeeded)];
+    assert_eq!(of(Lever::Duplicates, &again).await, None);
+    let twice = [
+        ask(Status::Failed),
+        ask(Status::Succeeded),
+        ask(Status::Succeeded),
+    ];
+    assert_eq!(
+        of(Lever::Duplicates, &twice).await,
+        Some((usd("0.012"), usd("0.012")))
+    );
+}
+
+#[tokio::test]
+async fn a_lost_attempt_can_have_cost_more_than_the_one_that_was_answered() {
+    let mut lost = entry("dear", Usage::new(1_000, 100));
+    lost.attempts = 3;
+    lost.cost = Cost::Partial {
+        known: Usd::from_pico(12_000_000_000),
+        at_most: Some(Usd::from_pico(100_000_000_000)),
+        why: PartialReason::LostAttempt,
+    };
+    assert_eq!(
+        of(Lever::Retries, &[lost]).await,
+        Some((usd("0.1"), usd("0.088")))
+    );
+}
+
+#[tokio::test]
+async fn what_is_certain_is_told_as_the_least() {
+    let mut dear = entry("dear", Usage::new(1_000, 100));
+    dear.body_hash = Some(BodyHash::from_bits(1));
+    let mut again = dear.clone();
+    again.id = EntryId::new(NOW);
+    let twice = [dear.clone(), again];
+    let exactly = |text| Some((usd(text), usd(text)));
+    assert_eq!(range(Lever::Duplicates, &twice).await, exactly("0.012"));
+    assert_eq!(range(Lever::Wait, &twice).await, Some((usd("0"), usd("0.012"))));
+    let pico = |milli: i64| Usd::from_pico(milli * 1_000_000_000);
+    dear.lane = Lane::Priority;
+    dear.cost = Cost::Priced(pico(24));
+    dear.baseline = Baseline::of(pico(12), pico(12), pico(24), pico(24));
+    assert_eq!(
+        range(Lever::Priority, slice::from_ref(&dear)).await,
+        exactly("0.012")
+    );
+    // What the lane costs more is booked as if nothing had been cached.
+    dear.cost = Cost::Priced(pico(8));
+    dear.baseline = Baseline::of(pico(12), pico(12), pico(24), pico(8));
+    assert_eq!(
+        range(Lever::Priority, &[dear]).await,
+        Some((usd("0"), usd("0.008")))
     );
 }
 
@@ -141,13 +211,40 @@ async fn the_same_beginning_within_ten_minutes_could_have_been_cached() {
 #[tokio::test]
 async fn input_just_above_the_threshold_is_found() {
     for (input, expected) in [
-        (9_999, None),
-        (10_500, Some((usd("0.21"), usd("0.1155")))),
-        (12_000, None),
+        (200_000, None),
+        (210_000, Some((usd("4.2"), usd("2.31")))),
+        (240_000, None),
     ] {
         assert_eq!(
             of(Lever::LongContext, &[entry("dear", Usage::new(input, 0))]).await,
             expected
         );
     }
+}
+
+#[tokio::test]
+async fn a_limit_far_above_the_output_costs_nothing_but_room() {
+    let ask = |calls| {
+        let mut entry = entry("dear", Usage::new(1_000, 100));
+        entry.max_output_tokens = Some(4_100);
+        vec![entry; calls]
+    };
+    let mut distinct = ask(3);
+    for entry in &mut distinct {
+        entry.id = EntryId::new(NOW);
+    }
+    let savings = found(&distinct).await;
+    let last = savings.last().unwrap();
+    assert_eq!(last.lever, Lever::OutputLimit);
+    assert_eq!(
+        (last.addressable, last.at_least, last.at_most),
+        (usd("0.036"), usd("0"), usd("0"))
+    );
+    // 4,000 tokens at 20 dollars a million, three times.
+    let words = "at least 3 calls allowed 4,100 output tokens and used 100, on the average: unused limits cost nothing, but \
+                 budgets hold up to 0.24 USD more for these calls, and rate limits count them";
+    assert_eq!(last.evidence, words);
+    let mut little = ask(1);
+    little[0].max_output_tokens = Some(500);
+    assert_eq!(of(Lever::OutputLimit, &little).await, None);
 }

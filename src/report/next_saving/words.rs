@@ -8,6 +8,8 @@ impl Sum {
     pub(super) fn words(&self, lever: Lever) -> (String, String) {
         let totals = &self.totals;
         let (usage, calls) = (&totals.usage, grouped(&totals.calls.to_string()));
+        let counted = totals.calls.saturating_sub(totals.coverage.without_usage);
+        let each = |tokens: u64| tokens.checked_div(counted).unwrap_or(0);
         match lever {
             Lever::Wait => (
                 format!("{calls} calls were sent at once; which of them could wait is not known"),
@@ -15,7 +17,7 @@ impl Sum {
             ),
             Lever::ProviderCache => {
                 let share = per_mille(usage.cache_read_tokens, usage.input_tokens).unwrap_or(0);
-                let average = usage.input_tokens.checked_div(totals.calls).unwrap_or(0);
+                let average = each(usage.input_tokens);
                 (
                     format!(
                         "{} input tokens a call, {} of them from the cache; how much of it is the same is not known",
@@ -34,17 +36,17 @@ impl Sum {
             }
             Lever::SamePrefix => (
                 format!(
-                    "{calls} calls began like one of the last ten minutes, for 4,096 bytes, and read nothing from the cache"
+                    "at least {calls} calls began like one of the last ten minutes, for 4,096 bytes, and read nothing from the cache"
                 ),
                 ".prompt_cache_key(\"…\"), the same for calls that begin alike".into(),
             ),
             Lever::Duplicates => (
-                format!("{calls} calls asked exactly what one before them had asked"),
+                format!("at least {calls} calls asked exactly what one before them had been answered"),
                 "keep the answer by its request, or call with .key(\"…\")".into(),
             ),
             Lever::LongContext => (
                 format!(
-                    "{calls} calls are at most a tenth above the length from which each token costs more"
+                    "at least {calls} calls are at most a tenth above the length from which each token costs more"
                 ),
                 "cut what is sent, such as older messages".into(),
             ),
@@ -58,6 +60,16 @@ impl Sum {
                     grouped(&totals.attempts.to_string())
                 ),
                 "raise the time limit of the transport, or ask for less output".into(),
+            ),
+            Lever::OutputLimit => (
+                format!(
+                    "at least {calls} calls allowed {} output tokens and used {}, on the average: unused limits cost \
+                     nothing, but budgets hold up to {} USD more for these calls, and rate limits count them",
+                    grouped(&each(self.allowed).to_string()),
+                    grouped(&each(usage.output_tokens).to_string()),
+                    grouped(&format!("{:.2}", self.held))
+                ),
+                ".max_completion_tokens(…), nearer to what is used".into(),
             ),
         }
     }

@@ -17,7 +17,7 @@ use crate::wire::{AnswerChoice, AnswerView};
 /// models of one family may make the same mistakes; take one of another, or at least another generation.
 ///
 /// The second model is asked only if the first one's answer has what is compared. Its call is billed, and is an entry of
-/// its own in the ledger, with the role [`Step`](crate::ledger::Role::Step).
+/// its own in the ledger, with the role [`Opinion`](crate::ledger::Role::Opinion).
 ///
 /// # What it is worth
 /// Measured on one pair and one kind of question: 11,997 questions of MMLU-Pro, whose answers are letters, with
