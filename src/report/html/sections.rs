@@ -1,5 +1,6 @@
 //! Savings, budgets, tokens, and what is not known.
 
+use std::cmp::Reverse;
 use std::fmt::{self, Write};
 
 use crate::budget::BudgetStatus;
@@ -8,7 +9,7 @@ use crate::markup::Escaped;
 use crate::money::UsdSum;
 use crate::report::Report;
 use crate::report::amounts::{grouped, per_mille, percent, places};
-use crate::report::html::{begin, begin_wide, name};
+use crate::report::html::{ROWS, begin, begin_wide, name};
 use crate::report::svg::{self, FULL, scale};
 use crate::report::waterfall;
 
@@ -125,30 +126,38 @@ pub(super) fn budgets(report: &Report, page: &mut String) -> fmt::Result {
     if report.budgets.is_empty() {
         return Ok(());
     }
-    let note = "How each limit stands in its window. The dotted line is an even pace, the dashed one goes on as it did.";
+    let note = "How each limit stands in its window, the fullest first. The dotted line is an even pace, the dashed one goes on as it did.";
     begin(page, "budgets", "Budgets", note)?;
     begin_wide(page, "Budgets")?;
     write!(
         page,
         "<table class=\"sorts\">\n<thead>\n<tr><th scope=\"col\">budget</th><td></td>"
     )?;
-    for column in [
-        "limit",
-        "spent",
-        "held",
-        "left",
-        "used",
-        "burn-down",
-        "runs out",
-        "refused",
+    for (column, class) in [
+        ("limit", ""),
+        ("spent", ""),
+        ("held", ""),
+        ("left", ""),
+        ("used", ""),
+        ("burn-down", " class=\"graph\""),
+        ("runs out", " class=\"text\""),
+        ("refused", ""),
     ] {
-        write!(page, "<th scope=\"col\">{column}</th>")?;
+        write!(page, "<th scope=\"col\"{class}>{column}</th>")?;
     }
     writeln!(page, "</tr>\n</thead>\n<tbody>")?;
-    for status in &report.budgets {
+    let used = |status: &&BudgetStatus| status.spent.per_mille_of(status.limit.into());
+    let mut budgets: Vec<_> = report.budgets.iter().collect();
+    budgets.sort_by_key(|status| Reverse(used(status)));
+    for status in budgets.iter().take(ROWS) {
         write_budget(status, report.made_at, page)?;
     }
-    writeln!(page, "</tbody>\n</table>\n</div>\n</section>")
+    writeln!(page, "</tbody>\n</table>\n</div>")?;
+    if let Some(left) = budgets.len().checked_sub(ROWS).filter(|left| *left > 0) {
+        let left = grouped(&left.to_string());
+        writeln!(page, "<p class=\"note\">{left} more, of which less is used, are left out.</p>")?;
+    }
+    writeln!(page, "</section>")
 }
 
 fn write_budget(status: &BudgetStatus, now: Timestamp, page: &mut String) -> fmt::Result {
@@ -188,7 +197,7 @@ fn write_budget(status: &BudgetStatus, now: Timestamp, page: &mut String) -> fmt
     });
     writeln!(
         page,
-        "<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        "<td>{}</td><td>{}</td><td class=\"text short\">{}</td><td>{}</td></tr>",
         used.as_deref().unwrap_or("–"),
         burn.as_deref().unwrap_or("–"),
         status.runs_out.map_or_else(|| "no".into(), moment),
