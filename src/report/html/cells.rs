@@ -23,10 +23,7 @@ pub(super) fn write(report: &Report, page: &mut String) -> fmt::Result {
         keys = "period,feature,";
         cells = by_place(report, 0);
     }
-    write!(
-        page,
-        "<script type=\"text/csv\" id=\"cells\">\n{keys}{COUNTS}\n"
-    )?;
+    write!(page, "<script type=\"text/csv\" id=\"cells\">\n{keys}{COUNTS}\n")?;
     let keys = keys.matches(',').count();
     for (places, totals) in cells {
         let places = places.iter().take(keys).map(ToString::to_string);
@@ -40,13 +37,20 @@ pub(super) fn write(report: &Report, page: &mut String) -> fmt::Result {
 /// has the same place, but for features that the chart tells apart.
 fn by_place(report: &Report, rows: usize) -> BTreeMap<[usize; 4], Totals> {
     let timeline = &report.timeline;
-    let periods: HashMap<_, _> = timeline.periods.iter().map(|period| period.start).zip(0..).collect();
+    let periods: HashMap<_, _> = timeline
+        .periods
+        .iter()
+        .map(|period| period.start)
+        .zip(0..)
+        .collect();
     let tables = [&report.features, &report.models, &report.lanes].map(places);
     let mut cells = BTreeMap::<_, Totals>::new();
     for cell in &report.cells {
         let start = cell.day.map(|day| timeline.step.start_of(day));
         let place = |table: usize, key| tables.get(table).and_then(|places| places.get(key)).copied();
-        let Some(period) = periods.get(&start) else { continue };
+        let Some(period) = periods.get(&start) else {
+            continue;
+        };
         let [feature, model, lane] = [
             place(0, &cell.feature).map(|place| place.min(rows.max(timeline.features.len()))),
             place(1, &cell.model).map(|place| place.min(rows)),

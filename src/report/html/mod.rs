@@ -230,7 +230,11 @@ fn amount(of: &str, totals: &Totals, amount: UsdSum, places: usize) -> String {
 }
 
 fn with_title(of: &str, shown: &str, exact: &str) -> String {
-    let of = if of.is_empty() { String::new() } else { format!(" data-of=\"{of}\"") };
+    let of = if of.is_empty() {
+        String::new()
+    } else {
+        format!(" data-of=\"{of}\"")
+    };
     format!("<span{of} title=\"{exact}\">{shown}</span>")
 }
 

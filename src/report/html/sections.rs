@@ -155,7 +155,10 @@ pub(super) fn budgets(report: &Report, page: &mut String) -> fmt::Result {
     writeln!(page, "</tbody>\n</table>\n</div>")?;
     if let Some(left) = budgets.len().checked_sub(ROWS).filter(|left| *left > 0) {
         let left = grouped(&left.to_string());
-        writeln!(page, "<p class=\"note\">{left} more, of which less is used, are left out.</p>")?;
+        writeln!(
+            page,
+            "<p class=\"note\">{left} more, of which less is used, are left out.</p>"
+        )?;
     }
     writeln!(page, "</section>")
 }
