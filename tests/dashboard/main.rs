@@ -308,7 +308,7 @@ async fn a_month_is_shown_as_the_ledger_has_it_and_can_be_used() {
         compared::count() - before
     );
     assert_eq!(
-        used.narrowed[1].feature, "experiments",
+        used.narrowed[1].feature, "embeddings",
         "one that the chart adds up"
     );
     assert_eq!(used.two, "as marked below");
