@@ -68,6 +68,7 @@ use timeline::Timeline;
 pub struct Report {
     made_at: Timestamp,
     zone: TimeZone,
+    filter: Filter,
     total: Row,
     evicted: Totals,
     bad_lines: u64,

@@ -130,6 +130,40 @@ pub(crate) fn budgets(statuses: &[BudgetStatus], table: &Table) {
     assert!(used.is_sorted_by(|a, b| a >= b), "the fullest first");
 }
 
+/// The days of budgets for all calls and for a feature, in a month and a week, each against a query of that day.
+pub(crate) async fn burn_down(ledger: &Ledger<'_>, statuses: &[BudgetStatus], table: &Table) {
+    let mut rows = table.body.iter();
+    for (name, first, feature) in [
+        ("each feature · search", 27, Some("search")),
+        ("invoice", 0, None),
+    ] {
+        let named = |status: &&BudgetStatus| name.starts_with(&*status.budget);
+        let limit = UsdSum::from(statuses.iter().find(named).unwrap().limit);
+        let filter = |from, to| {
+            let filter = ledger
+                .filter()
+                .with_from(samples::at(from, 0))
+                .with_to(samples::at(to, 0));
+            feature.map_or(filter.clone(), |feature| filter.with_feature(feature))
+        };
+        for day in first..30 {
+            let row = rows.next().unwrap();
+            assert_eq!(row[0].0, name);
+            assert_text(&row[1], &format!("2026-09-{:02}", day + 1));
+            let (spent, _) = ledger.total_of(filter(day, day + 1)).await;
+            assert_cost(&row[2], &spent, spent.cost);
+            let (so_far, _) = ledger.total_of(filter(first, day + 1)).await;
+            assert_cost(&row[3], &so_far, so_far.cost);
+            assert_text(&row[4], &share_of_money(so_far.cost, limit));
+        }
+    }
+    assert_eq!(
+        rows.next(),
+        None,
+        "a day's window, and one for each user, are not told by day"
+    );
+}
+
 /// Estimates: each as the report's JSON has it, and the money that it is about as a query tells it.
 pub(crate) async fn next_savings(ledger: &Ledger<'_>, json: &Value, table: &Table) {
     let by = [Dimension::Feature, Dimension::Model, Dimension::Lane];

@@ -85,9 +85,9 @@ struct Narrowed {
     still: Vec<String>,
 }
 
-async fn report() -> ReportBuilder {
+async fn report(ledger: &InMemoryLedger) -> ReportBuilder {
     let builder = Report::builder().with_clock(ManualClock::new(samples::at(29, 43_200_000)));
-    builder.with_budgets(samples::budgets().await)
+    builder.with_budgets(samples::budgets(ledger).await)
 }
 
 async fn written(name: &str, ledger: &InMemoryLedger) -> PathBuf {
@@ -96,7 +96,7 @@ async fn written(name: &str, ledger: &InMemoryLedger) -> PathBuf {
         .join(name);
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("page.html");
-    report()
+    report(ledger)
         .await
         .of(ledger)
         .await
@@ -281,8 +281,10 @@ async fn a_month_is_shown_as_the_ledger_has_it_and_can_be_used() {
     head::tiles(&whole, &seen.tiles).await;
     head::run_rate(&whole, &seen.tiles).await;
     head::caveats(&whole, &seen.caveats).await;
-    head::budgets(&samples::budgets().await, &seen.tables["Budgets"]);
-    let json = report().await.of(&ledger).await.unwrap().to_json();
+    let statuses = samples::budgets(&ledger).await;
+    head::budgets(&statuses, &seen.tables["Budgets"]);
+    head::burn_down(&whole, &statuses, &seen.tables["Budgets by day"]).await;
+    let json = report(&ledger).await.of(&ledger).await.unwrap().to_json();
     let json = serde_json::from_str(&json).unwrap();
     head::next_savings(&whole, &json, &seen.tables["Where the next saving is"]).await;
     compared::assert_nothing_was_left_out(&seen.tables, &seen.tiles);

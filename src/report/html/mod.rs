@@ -1,5 +1,6 @@
 //! The report as one page of HTML.
 
+mod budgets;
 mod cells;
 #[cfg(feature = "dashboard")]
 mod live;
@@ -82,12 +83,12 @@ fn write_page(report: &Report, extras: &Extras, page: &mut String) -> fmt::Resul
         over_time::write(report, page)?;
         sections::waterfall(report, page)?;
         sections::next_savings(report, page)?;
-        sections::budgets(report, page)?;
+        budgets::write(report, page)?;
         tables::write_all(report, page)?;
         sections::tokens(report, page)?;
         cells::write(report, page)?;
     } else {
-        sections::budgets(report, page)?;
+        budgets::write(report, page)?;
     }
     sections::coverage(report, page)?;
     write!(
