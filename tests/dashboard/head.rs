@@ -134,8 +134,8 @@ pub(crate) fn budgets(statuses: &[BudgetStatus], table: &Table) {
 pub(crate) async fn burn_down(ledger: &Ledger<'_>, statuses: &[BudgetStatus], table: &Table) {
     let mut rows = table.body.iter();
     for (name, first, feature) in [
-        ("each feature · search", 27, Some("search")),
         ("invoice", 0, None),
+        ("each feature · search", 27, Some("search")),
     ] {
         let named = |status: &&BudgetStatus| name.starts_with(&*status.budget);
         let limit = UsdSum::from(statuses.iter().find(named).unwrap().limit);

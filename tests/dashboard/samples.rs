@@ -253,7 +253,7 @@ pub(crate) async fn budgets(ledger: &InMemoryLedger) -> Vec<BudgetStatus> {
                 .per(Window::week()),
         )
         .with_budget(
-            Budget::new("users", usd("1.50"))
+            Budget::new("users", usd("200.00"))
                 .for_each(Each::User)
                 .per(Window::total()),
         )
