@@ -177,6 +177,7 @@ impl Account {
         BudgetStatus {
             budget: Arc::clone(&budget.name),
             key: self.key.clone(),
+            calls: budget.calls(self.key.as_ref()),
             limit: budget.limit,
             spent,
             held,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Window;
 use super::estimate::Candidate;
+use super::status::LimitedCalls;
 use crate::attribution::Attribution;
 use crate::clock::Timestamp;
 use crate::model::ModelId;
@@ -254,6 +255,25 @@ impl Budget {
     /// Returns its limit.
     pub const fn limit(&self) -> Usd {
         self.limit
+    }
+
+    /// Returns which calls count for the limit with this key.
+    pub(super) fn calls(&self, key: Option<&Arc<str>>) -> LimitedCalls {
+        let Scope {
+            feature,
+            user,
+            model,
+            tags,
+        } = &self.scope;
+        if user.is_some() || model.is_some() || !tags.is_empty() {
+            return LimitedCalls::Others;
+        }
+        match (&self.each, feature) {
+            (None, None) => LimitedCalls::All,
+            (None, Some(feature)) => LimitedCalls::OfFeature(Some(Arc::clone(feature))),
+            (Some(Each::Feature), _) => LimitedCalls::OfFeature(key.cloned()),
+            (Some(_), _) => LimitedCalls::Others,
+        }
     }
 
     /// Returns what is counted for a call of which nothing is known.

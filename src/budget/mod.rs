@@ -67,7 +67,7 @@ pub use history::{Spend, SpendHistory, SpendQuestion};
 pub use hold::Hold;
 pub use limit::{Admission, Budget, Each, HoldSize, Unpriced};
 pub use refusal::{BudgetError, Refusal};
-pub use status::{Alert, BudgetStatus};
+pub use status::{Alert, BudgetStatus, LimitedCalls};
 pub use window::{Weekday, Window};
 pub use zone::{TimeZone, UnknownTimeZone};
 

@@ -14,6 +14,8 @@ pub struct BudgetStatus {
     /// Which feature, user, model or value of a tag, if the budget has a limit for each; `None` also for calls that name
     /// none.
     pub key: Option<Arc<str>>,
+    /// Which calls count, as far as features tell them apart.
+    pub calls: LimitedCalls,
     /// The limit.
     pub limit: Usd,
     /// What was spent. A call of which only bounds are known counts with the most that it can have cost.
@@ -39,6 +41,18 @@ pub struct BudgetStatus {
     pub overruns: u64,
     /// By how much in all.
     pub overrun: UsdSum,
+}
+
+/// Which calls count for a limit, as far as features tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LimitedCalls {
+    /// All calls.
+    All,
+    /// Those of one feature; `None` for those that name none.
+    OfFeature(Option<Arc<str>>),
+    /// Some of a user, a model or a tag.
+    Others,
 }
 
 /// A limit of which a certain part is spent. There is one for each percentage and window.

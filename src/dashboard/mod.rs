@@ -11,7 +11,7 @@
 //! | `/report.csv` | [`Report::to_csv`] | `text/csv` |
 //! | `/metrics` | [`Report::to_prometheus`] | `text/plain; version=0.0.4` |
 //!
-//! The page asks its own address every 3 s while it is looked at, and nothing else; it is paused in a hidden tab, and
+//! The page links to the others. It asks its own address every 3 s while it is looked at, and nothing else; it is paused in a hidden tab, and
 //! keeps what the reader has sorted and narrowed. It needs no script to be read. Its policy allows its two scripts, by
 //! their hashes, and requests to its own origin.
 //!

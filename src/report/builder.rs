@@ -122,6 +122,7 @@ impl ReportBuilder {
             next_savings,
             budgets: self.budgets,
             zone: self.zone,
+            filter: self.filter,
             features,
             cells,
         })

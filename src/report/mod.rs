@@ -69,6 +69,7 @@ use timeline::Timeline;
 pub struct Report {
     made_at: Timestamp,
     zone: TimeZone,
+    filter: Filter,
     total: Row,
     evicted: Totals,
     bad_lines: u64,
@@ -119,9 +120,12 @@ impl Report {
     /// Returns a page that stands alone: it loads nothing, is light or dark as the reader's system is, and says all it
     /// has to say with scripts off.
     ///
-    /// Counts have all their digits, and amounts too where the pointer rests. With scripts on, tables can be sorted and
-    /// the spend over time be narrowed to features and days. Names are cut after 60 characters; 1,000 of them are shown
-    /// where the pointer rests. A table has at most 400 rows, and the sum of those that are left out. The spend over
+    /// Counts have all their digits, and amounts too where the pointer rests. With scripts on, tables can be sorted, and
+    /// a range of time and features be chosen: the spend over time, the tables by feature, model, lane and time and the
+    /// figures at the top follow, exactly; the rest says that it does not. With more than 10,000 cells of time, feature,
+    /// model and lane only the spend over time and the figures at the top follow. Names are cut after 60 characters; 1,000 of them are shown
+    /// where the pointer rests. A table has at most 400 rows, and the sum of those that are left out; of
+    /// budgets the 400 of which most is used, and how many more there are. The spend over
     /// time is by day up to 92 days, then by week, month or year.
     pub fn to_html(&self) -> String {
         html::render(self)

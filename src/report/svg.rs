@@ -96,16 +96,26 @@ pub(super) fn boxes(boxes: impl Iterator<Item = (usize, u32, u32)>) -> String {
     path
 }
 
-/// The way from what was there to what is left, and on to what will be left, in a box of 100 by 40.
-pub(super) fn burn_down(passed: u32, left: u32, runs_out: Option<u32>) -> String {
-    let (x, y) = (passed / 10, 40 - left * 40 / FULL);
-    let mut svg = open("burn", 100, 40);
+/// The way from what was there to what is left, and on to what will be left: each point how much of the time has passed,
+/// and what was left then, up to [`FULL`].
+pub(super) fn burn_down(points: &[(u32, u32)], runs_out: Option<u32>) -> String {
+    let mut svg = open("burn", FULL, FULL);
     let _ = write!(
         svg,
-        "<path class=\"even\" d=\"M0 0L100 40\"/><path class=\"burnt\" d=\"M0 0L{x} {y}V40H0z\"/>"
+        "<path class=\"even\" d=\"M0 0L{FULL} {FULL}\"/><path class=\"burnt\" d=\"M0 0"
     );
+    let mut last = (0, 0);
+    for (passed, left) in points {
+        last = (*passed, FULL.saturating_sub(*left));
+        let _ = write!(svg, "L{} {}", last.0, last.1);
+    }
+    let _ = write!(svg, "V{FULL}H0z\"/>");
     if let Some(end) = runs_out {
-        let _ = write!(svg, "<path class=\"ahead\" d=\"M{x} {y}L{} 40\"/>", end / 10);
+        let _ = write!(
+            svg,
+            "<path class=\"ahead\" d=\"M{} {}L{end} {FULL}\"/>",
+            last.0, last.1
+        );
     }
     svg + "</svg>"
 }

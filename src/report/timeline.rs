@@ -66,7 +66,8 @@ impl Step {
         }
     }
 
-    fn start_of(self, day: Date) -> Date {
+    /// Returns when the period of a day begins.
+    pub(super) fn start_of(self, day: Date) -> Date {
         match self {
             Self::Day => day,
             Self::Week => {

@@ -1,120 +1,31 @@
-//! Holds every figure that a page shows against a query of its own, to the last digit shown.
+//! The tables of a page against queries of their own.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use thrifty::budget::BudgetStatus;
-use thrifty::ledger::{CostLedger, Dimension, Distribution, Filter, Group, InMemoryLedger, Query, Totals};
+use thrifty::ledger::{Dimension, Distribution, Totals};
 use thrifty::{Lane, UsdSum};
 
-/// A cell: what it shows, and what is shown where the pointer rests.
-pub(crate) type Shown = (String, String);
+use crate::compared::{
+    Ledger, Shown, Table, Tables, assert_amount, assert_cost, assert_count, assert_saved, assert_text, share,
+    share_of_money,
+};
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct Table {
-    pub(crate) head: Vec<String>,
-    pub(crate) body: Vec<Vec<Shown>>,
-    pub(crate) foot: Vec<Vec<Shown>>,
+/// Whether latencies can be told: not of a part of the entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Latencies {
+    Told,
+    Unknown,
 }
 
-/// What a ledger answers, each time anew.
-pub(crate) struct Ledger<'a>(pub(crate) &'a InMemoryLedger);
-
-impl Ledger<'_> {
-    async fn groups(&self, by: &[Dimension]) -> Vec<Group> {
-        let query = by.iter().cloned().fold(Query::new(), Query::group_by);
-        self.0.query(&query).await.unwrap().groups
-    }
-
-    pub(crate) async fn total(&self, filter: Filter) -> (Totals, Distribution) {
-        let summary = self.0.query(&Query::new().with_filter(filter)).await.unwrap();
-        (summary.total, summary.latencies)
-    }
-}
-
-fn is_exact(totals: &Totals) -> bool {
-    totals.coverage.priced == totals.calls
-}
-
-thread_local! {
-    static COMPARED: Cell<usize> = const { Cell::new(0) };
-}
-
-fn compared() {
-    COMPARED.with(|count| count.set(count.get() + 1));
-}
-
-/// Returns how many figures this test compared.
-pub(crate) fn count() -> usize {
-    COMPARED.with(Cell::get)
-}
-
-/// How a cost is marked, and its number.
-fn unmarked(text: &str) -> (&str, String) {
-    let (mark, number) = text.strip_prefix("≥ ").map_or(("", text), |number| ("≥", number));
-    (mark, number.replace(',', ""))
-}
-
-/// Whether a text is an amount, rounded to the places that it shows.
-fn same_amount(shown: &str, amount: UsdSum) -> bool {
-    let places = shown.split_once('.').map_or(0, |(_, places)| places.len());
-    shown == format!("{amount:.places$}")
-}
-
-fn assert_cost(cell: &Shown, totals: &Totals, amount: UsdSum) {
-    compared();
-    let nothing = totals.coverage.unpriced == totals.calls && totals.calls > 0;
-    for text in [&cell.0, &cell.1] {
-        if nothing {
-            assert_eq!(text, "?");
-            continue;
-        }
-        let (mark, number) = unmarked(text);
-        assert_eq!(mark, if is_exact(totals) { "" } else { "≥" }, "{cell:?}");
-        assert!(same_amount(&number, amount), "{cell:?} is not {amount}");
-    }
-    if !nothing {
-        assert_eq!(unmarked(&cell.1).1, amount.to_string());
-    }
-}
-
-fn assert_saved(cell: &Shown, totals: &Totals, amount: UsdSum) {
-    compared();
-    if totals.coverage.compared == 0 {
-        assert_eq!(cell.0, "–");
-    } else {
-        assert!(
-            same_amount(&unmarked(&cell.0).1, amount),
-            "{cell:?} is not {amount}"
-        );
-        assert_eq!(cell.1, amount.to_string());
-    }
-}
-
-fn assert_count(cell: &Shown, count: u64) {
-    compared();
-    assert_eq!(cell.0.replace(',', ""), count.to_string());
-}
-
-/// Tenths of a percent, rounded down.
-fn share(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        return "–".into();
-    }
-    let tenths = part * 1_000 / whole;
-    format!("{}.{}%", tenths / 10, tenths % 10)
-}
-
-fn money_row(row: &[Shown], totals: &Totals, latencies: &Distribution) {
+fn money_row(row: &[Shown], totals: &Totals, latencies: Option<&Distribution>) {
     assert_cost(&row[2], totals, totals.cost);
     assert_count(&row[3], totals.calls);
-    assert_eq!(row[4].0, share(totals.coverage.priced, totals.calls));
+    assert_text(&row[4], &share(totals.coverage.priced, totals.calls));
     assert_eq!(row[4].1, format!("{} calls", totals.coverage.priced));
     let each = UsdSum::from_pico(totals.cost.as_pico() / i128::from(totals.calls));
     assert_cost(&row[5], totals, each);
     for (cell, at) in [(&row[6], 50), (&row[7], 95)] {
-        match latencies.percentile(at) {
+        match latencies.and_then(|latencies| latencies.percentile(at)) {
             Some(latency) => assert_count(cell, latency),
             None => assert_eq!(cell.0, "–"),
         }
@@ -150,11 +61,17 @@ fn count_row(row: &[Shown], totals: &Totals) {
 }
 
 /// The tables by a dimension: a row for each group, in the order of the query, and the total.
-pub(crate) async fn by(ledger: &Ledger<'_>, tables: &BTreeMap<String, Table>, key: &str, by: Dimension) {
+pub(crate) async fn by(
+    ledger: &Ledger<'_>,
+    tables: &Tables,
+    (key, by): &(&str, Dimension),
+    latencies: Latencies,
+) {
     let money = &tables[&format!("Spend by {key}")];
     let counts = &tables[&format!("How calls by {key} ended, and their tokens")];
-    let mut groups = ledger.groups(&[by]).await;
-    if key == "day" {
+    let told = |distribution| (latencies == Latencies::Told).then_some(distribution);
+    let mut groups = ledger.groups(std::slice::from_ref(by)).await;
+    if *key == "day" {
         groups.sort_by(|a, b| a.keys.cmp(&b.keys));
     }
     assert_eq!(
@@ -169,12 +86,12 @@ pub(crate) async fn by(ledger: &Ledger<'_>, tables: &BTreeMap<String, Table>, ke
         {
             assert_eq!((&*money.body[at][0].0, &*counts.body[at][0].0), (name, name));
         }
-        money_row(&money.body[at], &group.totals, &group.latencies);
+        money_row(&money.body[at], &group.totals, told(&group.latencies));
         count_row(&counts.body[at], &group.totals);
     }
-    let (total, latencies) = ledger.total(Filter::default()).await;
+    let (total, distribution) = ledger.total().await;
     assert_eq!((money.foot.len(), counts.foot.len()), (1, 1));
-    money_row(&money.foot[0], &total, &latencies);
+    money_row(&money.foot[0], &total, told(&distribution));
     count_row(&counts.foot[0], &total);
 }
 
@@ -212,87 +129,82 @@ pub(crate) async fn over_time(ledger: &Ledger<'_>, table: &Table) {
     assert_eq!(cells_seen, table.body.len() * (table.head.len() - 1));
 }
 
-/// The waterfall: each step a sum of its own, and together the way from the baseline to the cost.
+/// The waterfall: each step a query of its own, and together the way from the baseline to the cost.
 pub(crate) async fn waterfall(ledger: &Ledger<'_>, table: &Table) {
-    let (total, _) = ledger.total(Filter::default()).await;
-    let lever = async |lane| {
+    let (total, _) = ledger.total().await;
+    let lane = async |lane| {
         ledger
-            .total(Filter::default().with_lane(lane))
+            .total_of(ledger.filter().with_lane(lane))
             .await
             .0
             .savings
             .lane
     };
     let minus = |amount: UsdSum| UsdSum::ZERO.saturating_sub(amount);
-    let savings = &total.savings;
+    let (savings, overhead) = (&total.savings, &total.overhead);
     let actual = savings.baseline.saturating_sub(savings.total());
+    let spent_beside = overhead
+        .shadow
+        .saturating_add(overhead.steps)
+        .saturating_add(overhead.failed);
+    let without_baseline = total.cost.saturating_sub(actual).saturating_sub(spent_beside);
+    let steps = [
+        ("Baseline", savings.baseline),
+        ("Routing", minus(savings.routing)),
+        ("Batch lane", minus(lane(Lane::Batch).await)),
+        ("Flex lane", minus(lane(Lane::Flex).await)),
+        ("Priority lane", minus(lane(Lane::Priority).await)),
+        ("Sent again, out of time", minus(lane(Lane::Standard).await)),
+        ("Provider cache", minus(savings.cache)),
+        ("Actual cost of these calls", actual),
+        ("Shadow calls", overhead.shadow),
+        ("Steps and verifiers", overhead.steps),
+        ("Calls without a whole answer", overhead.failed),
+        ("Answers without a baseline", without_baseline),
+        ("All known cost", total.cost),
+    ];
+    let always = [
+        "Baseline",
+        "Routing",
+        "Provider cache",
+        "Actual cost of these calls",
+    ];
+    let always = |name: &str| {
+        always.contains(&name) || name == "Answers without a baseline" || name == "All known cost"
+    };
+    let shown = steps
+        .iter()
+        .filter(|(name, amount)| always(name) || *amount != UsdSum::ZERO);
+    let mut rows = table.body.iter();
     let mut sum = UsdSum::ZERO;
-    for row in &table.body {
-        let expected = match row[0].0.as_str() {
-            "Baseline" => savings.baseline,
-            "Routing" => minus(savings.routing),
-            "Batch lane" => minus(lever(Lane::Batch).await),
-            "Flex lane" => minus(lever(Lane::Flex).await),
-            "Priority lane" => minus(lever(Lane::Priority).await),
-            "Provider cache" => minus(savings.cache),
-            "Calls without a whole answer" => total.overhead.failed,
-            "Shadow calls" => total.overhead.shadow,
-            "Actual cost of these calls" => {
-                assert_eq!(sum, actual);
-                actual
-            }
-            "All known cost" => {
-                assert_eq!(sum, total.cost);
-                total.cost
-            }
-            _ => row[2].1.parse().unwrap(),
-        };
-        assert_eq!(row[2].1, expected.to_string());
-        assert!(same_amount(&row[2].0.replace(',', ""), expected), "{row:?}");
-        compared();
-        if !row[0].0.contains("cost") {
-            sum += expected;
+    for (name, amount) in shown {
+        let row = rows.next().unwrap();
+        assert_eq!(row[0].0, *name);
+        assert_amount(&row[2], *amount);
+        assert_text(&row[3], &share_of_money(*amount, savings.baseline));
+        if name.ends_with("of these calls") || name.ends_with("known cost") {
+            assert_eq!(sum, *amount, "the steps add up to {name}");
+        } else {
+            sum += *amount;
         }
     }
-    assert_eq!(table.body.last().unwrap()[0].0, "All known cost");
+    assert_eq!(rows.next(), None);
 }
 
-/// What stands at the top, and the tokens by kind.
-pub(crate) async fn head(ledger: &Ledger<'_>, tiles: &BTreeMap<String, Shown>, tokens: &Table) {
-    let (total, _) = ledger.total(Filter::default()).await;
-    assert_cost(&tiles["Cost"], &total, total.cost);
-    assert_saved(&tiles["Saved"], &total, total.savings.total());
-    let each = UsdSum::from_pico(total.cost.as_pico() / i128::from(total.calls));
-    assert_cost(&tiles["Cost per request"], &total, each);
+/// The tokens by kind.
+pub(crate) async fn tokens(ledger: &Ledger<'_>, table: &Table) {
+    let (total, _) = ledger.total().await;
     let usage = &total.usage;
-    let cached = share(usage.cache_read_tokens, usage.input_tokens);
-    assert_eq!(tiles["From the provider's cache"].0, cached);
-    let ended = total.calls - total.succeeded;
-    assert_eq!(tiles["Without a whole answer"].0, share(ended, total.calls));
-    for row in &tokens.body {
-        let count = match row[0].0.as_str() {
-            "input" => usage.input_tokens,
-            "output" => usage.output_tokens,
-            "– of it read from the provider's cache" => usage.cache_read_tokens,
-            "– of it reasoning" => usage.reasoning_tokens,
+    let all = usage.input_tokens + usage.output_tokens;
+    for row in &table.body {
+        let (count, whole) = match row[0].0.as_str() {
+            "input" => (usage.input_tokens, all),
+            "output" => (usage.output_tokens, all),
+            "– of it read from the provider's cache" => (usage.cache_read_tokens, usage.input_tokens),
+            "– of it reasoning" => (usage.reasoning_tokens, usage.output_tokens),
             other => panic!("the samples have no {other}"),
         };
         assert_count(&row[2], count);
-    }
-}
-
-/// Budgets, against what they say of themselves.
-pub(crate) fn budgets(statuses: &[BudgetStatus], table: &Table) {
-    assert_eq!(table.body.len(), statuses.len());
-    for (row, status) in table.body.iter().zip(statuses) {
-        let amounts = [status.limit.into(), status.spent, status.held, status.left];
-        for (cell, amount) in row[2..6].iter().zip(amounts) {
-            assert!(
-                same_amount(&cell.0.replace(',', ""), amount),
-                "{cell:?} is not {amount}"
-            );
-            assert_eq!(cell.1, amount.to_string());
-            compared();
-        }
+        assert_text(&row[3], &share(count, whole));
     }
 }

@@ -36,16 +36,27 @@ const check = async (name, tab, part) => {
     seen.violations.push(`${name}: ${id}: ${nodes.map((node) => node.target.join(' ')).slice(0, 3).join(', ')}`);
 };
 
+// What is shown: hidden rows and columns are not.
 const tables = (tab) => tab.evaluate(() => Object.fromEntries([...document.querySelectorAll('.wide')].map((region) => {
-  const cell = (of) => [of.textContent, of.title];
-  const rows = (part) => [...part.rows].map((row) => [...row.cells].map(cell));
+  const cells = (row, read) => [...row.cells].filter((of) => !of.hidden).map(read);
+  const rows = (part) => [...part.rows].filter((row) => !row.hidden).map((row) => cells(row, (of) => [of.textContent, of.title]));
   const table = region.querySelector('table');
   return [region.getAttribute('aria-label'), {
-    head: [...table.tHead.rows[0].cells].map((of) => of.textContent),
+    head: cells(table.tHead.rows[0], (of) => of.textContent),
     body: [...table.tBodies].flatMap(rows), foot: table.tFoot ? rows(table.tFoot) : [] }];
 })));
+const tiles = (tab) => tab.evaluate(() => Object.fromEntries([...document.querySelectorAll('.tile')].map((tile) => [
+  tile.querySelector('dt').textContent, {
+    figure: [tile.querySelector('.figure').textContent, tile.querySelector('.figure [title]')?.title ?? ''],
+    note: [tile.querySelector('.note').textContent, tile.querySelector('.note [title]')?.title ?? ''] }])));
 
-const shapes = (tab) => tab.evaluate(() => [...document.querySelectorAll('.plot path')].map((path) => path.getAttribute('d')));
+// What is drawn: shapes, bars, and the axes with their labels.
+const drawing = (tab) => tab.evaluate(() => [
+  ...[...document.querySelectorAll('.plot path')].map((path) => path.getAttribute('d')),
+  ...[...document.querySelectorAll('td.graph svg')].map((svg) => svg.innerHTML),
+  ...[...document.querySelectorAll('.line, .ys span, .xs span')].map((at) => [at.textContent, at.style.bottom, at.style.left]),
+]);
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 for (const colorScheme of ['light', 'dark'])
   for (const width of [1280, 390]) {
@@ -57,28 +68,34 @@ for (const colorScheme of ['light', 'dark'])
 
 const still = await open('scripts-off', { javaScriptEnabled: false });
 seen.tables = await tables(still);
-seen.tiles = await still.evaluate(() => Object.fromEntries([...document.querySelectorAll('.tile')].map((tile) => [
-  tile.querySelector('dt').textContent,
-  [tile.querySelector('.figure').textContent, tile.querySelector('.figure [title]')?.title ?? '']])));
+seen.tiles = await tiles(still);
 seen.caveats = await still.evaluate(() => [...document.querySelectorAll('#coverage li')].map((line) => line.textContent));
 seen.controls_without_scripts = await still.evaluate(() => document.querySelectorAll('button, input, select').length);
-const drawn_without_scripts = await shapes(still);
+seen.span = await still.locator('header p').textContent();
+seen.notes = await still.evaluate(() => [...document.querySelectorAll('section p')].map((line) => line.textContent));
+const drawn_without_scripts = await drawing(still);
 await still.close();
 
 const tab = await open('used', {});
 seen.title = await tab.title();
-seen.same_tables = JSON.stringify(await tables(tab)) === JSON.stringify(seen.tables);
-seen.same_drawing = JSON.stringify(await shapes(tab)) === JSON.stringify(drawn_without_scripts);
+const asMade = async () => same(await tables(tab), seen.tables) && same(await tiles(tab), seen.tiles);
+seen.same_tables = await asMade();
+seen.same_drawing = same(await drawing(tab), drawn_without_scripts);
 
 if (seen.tables['Spend by feature']) {
-  // Sorting: by cost the larger first, then the smaller; by name.
-  const heading = tab.locator('#features table').first().locator('thead th');
-  const order = async () => (await tables(tab))['Spend by feature'].body.map((row) => row[2][1]);
-  seen.sorted = {};
-  for (const way of ['descending', 'ascending']) {
-    await heading.filter({ hasText: /^cost$/ }).getByRole('button').click();
-    seen.sorted[way] = [await order(), await tab.locator('#features [aria-sort]').getAttribute('aria-sort')];
-  }
+  // Sorting: every column of every table, twice; and as a reader does it.
+  seen.sorted = await tab.evaluate(() => [...document.querySelectorAll('.wide thead button')].flatMap((button) => [1, 2].map(() => {
+    button.click();
+    const heading = button.closest('th'), table = heading.closest('table');
+    return { table: table.parentElement.getAttribute('aria-label'), column: heading.textContent, at: heading.cellIndex,
+      way: heading.getAttribute('aria-sort'),
+      cells: [...table.tBodies[0].rows].map(({ cells: { [heading.cellIndex]: cell } }) => [cell.textContent, cell.title]) };
+  })));
+  await tab.reload();
+  const cost = tab.locator('#features table').first().locator('thead th').filter({ hasText: /^cost$/ });
+  await cost.getByRole('button').focus();
+  await tab.keyboard.press('Enter');
+  seen.sorted_by_key = await cost.getAttribute('aria-sort');
 
   // The tooltip: by the pointer, by keys, and gone again.
   const tip = tab.locator('#tip');
@@ -96,26 +113,35 @@ if (seen.tables['Spend by feature']) {
   await tab.keyboard.press('Escape');
   seen.tip_escaped = await tip.isVisible();
 
-  // Filters: one feature, and the days from a tenth to a half of the way.
-  const selects = tab.locator('#over-time select'), count = await selects.first().locator('option').count();
-  const [from, to] = [Math.floor(count / 10), Math.floor(count / 2)];
+  // Narrowing: one feature as the legend marks it, and the days from a tenth to a half of the way.
+  const [from, to, feature] = ['from', 'to', 'feature'].map((id) => tab.locator(`select#${id}`));
+  const count = await from.locator('option').count(), output = tab.locator('.narrowing output');
   await tab.getByRole('button', { name: 'None', exact: true }).click();
-  seen.selected_none = await tab.locator('#over-time output').textContent();
+  seen.selected_none = await output.textContent();
   await tab.locator('.legend input').first().check();
-  await selects.nth(0).selectOption({ index: from });
-  await selects.nth(1).selectOption({ index: to });
-  seen.selected = {
-    feature: await tab.locator('.legend li').first().textContent(),
-    from: await selects.nth(0).locator('option').nth(from).textContent(),
-    to: await selects.nth(1).locator('option').nth(to).textContent(),
-    cost: await tab.locator('#over-time output').textContent() };
-  await tab.locator('#over-time details').evaluate((details) => { details.open = true; });
-  seen.rows_selected = [await tab.locator('#over-time tbody tr:visible').count(), to - from + 1];
-  await check('filtered', tab, '#over-time');
+  const [first, last] = [Math.floor(count / 10), Math.floor(count / 2)];
+  await from.selectOption({ index: first });
+  await to.selectOption({ index: last });
+  const narrowed = async () => ({
+    feature: await feature.evaluate((select) => select.selectedOptions[0].textContent),
+    from: await from.evaluate((select) => select.selectedOptions[0].textContent),
+    to: await to.evaluate((select) => select.selectedOptions[0].textContent),
+    cost: await output.textContent(), tables: await tables(tab), tiles: await tiles(tab),
+    still: await tab.evaluate(() => [...document.querySelectorAll('.whole')].map((said) => said.closest('section')?.id ?? said.closest('.tile').firstChild.textContent)) });
+  seen.narrowed = [await narrowed()];
+  await check('narrowed', tab, { include: [['#over-time'], ['.narrowing'], ['.tiles']] });
+  if (pictures) await tab.screenshot({ path: join(pictures, 'narrowed.png') });
+  // The last feature, which may be one of those that the chart adds up; and two of them.
+  await feature.selectOption({ index: await feature.locator('option').count() - 1 });
+  seen.narrowed.push(await narrowed());
+  await tab.locator('.legend input').first().check();
+  seen.two = await feature.evaluate((select) => select.selectedOptions[0].textContent);
   await tab.getByRole('button', { name: 'All features' }).click();
-  await selects.nth(1).selectOption({ index: count - 1 });
-  await selects.nth(0).selectOption({ index: 0 });
-  seen.drawn_as_before = JSON.stringify(await shapes(tab)) === JSON.stringify(drawn_without_scripts);
+  await to.selectOption({ index: count - 1 });
+  await from.selectOption({ index: 0 });
+  await cost.getByRole('button').click();
+  await cost.getByRole('button').click();
+  seen.as_before = same(await drawing(tab), drawn_without_scripts) && await asMade();
 }
 await browser.close();
 console.log(JSON.stringify(seen));

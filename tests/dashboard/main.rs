@@ -11,19 +11,22 @@
 )]
 
 mod chromium;
+mod compared;
 mod equal;
+mod head;
 mod samples;
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 use thrifty::ledger::{Dimension, Filter, InMemoryLedger};
-use thrifty::report::Report;
+use thrifty::report::{Report, ReportBuilder};
 use thrifty::{ManualClock, Timestamp, UsdSum};
 
-use equal::{Ledger, Shown, Table};
+use compared::{Ledger, Shown, Tables, Tiles};
+use equal::Latencies;
 
 /// What `look.mjs` prints.
 #[derive(Debug, Deserialize)]
@@ -32,8 +35,10 @@ struct Seen {
     complaints: Vec<String>,
     violations: Vec<String>,
     overflow: Vec<String>,
-    tables: BTreeMap<String, Table>,
-    tiles: BTreeMap<String, Shown>,
+    tables: Tables,
+    tiles: Tiles,
+    span: String,
+    notes: Vec<String>,
     caveats: Vec<String>,
     controls_without_scripts: usize,
     title: String,
@@ -46,23 +51,43 @@ struct Seen {
 /// What became of a page that was used.
 #[derive(Debug, Deserialize)]
 struct Used {
-    sorted: BTreeMap<String, (Vec<String>, String)>,
+    sorted: Vec<Sorted>,
+    sorted_by_key: String,
     tip: String,
     tip_left: bool,
     tip_by_keys: String,
     tip_escaped: bool,
     selected_none: String,
-    selected: Selected,
-    rows_selected: (usize, usize),
-    drawn_as_before: bool,
+    narrowed: Vec<Narrowed>,
+    two: String,
+    as_before: bool,
 }
 
+/// A column after its heading was pressed.
 #[derive(Debug, Deserialize)]
-struct Selected {
+struct Sorted {
+    table: String,
+    column: String,
+    at: usize,
+    way: String,
+    cells: Vec<Shown>,
+}
+
+/// A page of which a part was chosen.
+#[derive(Debug, Deserialize)]
+struct Narrowed {
     feature: String,
     from: String,
     to: String,
     cost: String,
+    tables: Tables,
+    tiles: Tiles,
+    still: Vec<String>,
+}
+
+async fn report(ledger: &InMemoryLedger) -> ReportBuilder {
+    let builder = Report::builder().with_clock(ManualClock::new(samples::at(29, 43_200_000)));
+    builder.with_budgets(samples::budgets(ledger).await)
 }
 
 async fn written(name: &str, ledger: &InMemoryLedger) -> PathBuf {
@@ -70,12 +95,14 @@ async fn written(name: &str, ledger: &InMemoryLedger) -> PathBuf {
         .join("dashboard")
         .join(name);
     std::fs::create_dir_all(&dir).unwrap();
-    let clock = ManualClock::new(samples::at(29, 43_200_000));
-    let builder = Report::builder()
-        .with_clock(clock)
-        .with_budgets(samples::budgets().await);
     let path = dir.join("page.html");
-    builder.of(ledger).await.unwrap().write_html(&path).unwrap();
+    report(ledger)
+        .await
+        .of(ledger)
+        .await
+        .unwrap()
+        .write_html(&path)
+        .unwrap();
     path
 }
 
@@ -106,40 +133,128 @@ fn assert_sound(name: &str, seen: &Seen) {
     assert_eq!(seen.controls_without_scripts, 0, "what does nothing is not shown");
     assert!(seen.same_tables && seen.same_drawing, "scripts change no figure");
     let Some(used) = &seen.used else { return };
-    let cost = |text: &String| text.trim_start_matches("≥ ").parse().unwrap_or(UsdSum::ZERO);
-    for (way, (order, said)) in &used.sorted {
-        assert_eq!(way, said);
-        let mut costs: Vec<UsdSum> = order.iter().map(cost).collect();
-        if way == "descending" {
-            costs.reverse();
-        }
-        assert!(costs.is_sorted(), "{way}: {order:?}");
+    for sorted in &used.sorted {
+        assert_sorted(sorted);
     }
+    assert_eq!(used.sorted_by_key, "descending");
     assert!(used.tip.contains("USD") && !used.tip_left, "{used:?}");
     assert!(used.tip_by_keys.contains("USD") && !used.tip_escaped, "{used:?}");
     assert_eq!(used.selected_none, "0.00 USD");
-    assert_eq!(used.rows_selected.0, used.rows_selected.1);
-    assert!(used.drawn_as_before);
+    assert!(used.as_before, "a page that is narrowed no more is as it was");
 }
 
-/// The sum that the filters chose, against a query with the same filter.
-async fn assert_selected(ledger: &Ledger<'_>, seen: &Seen) {
-    let selected = &seen.used.as_ref().unwrap().selected;
+/// Text is sorted from its beginning at first, and numbers from the largest; by what a cell means, not how it looks.
+fn assert_sorted(sorted: &Sorted) {
+    let is_text =
+        sorted.at == 0 || ["lever", "evidence", "what to change", "runs out"].contains(&&*sorted.column);
+    let number = |(shown, exact): &Shown| {
+        let text = if shown.ends_with('%') || exact.is_empty() {
+            shown
+        } else {
+            exact
+        };
+        let text = text
+            .trim_start_matches("≥ ")
+            .trim_end_matches('%')
+            .replace(',', "");
+        text.parse::<UsdSum>().ok()
+    };
+    let order = |a: &Shown, b: &Shown| match is_text {
+        true => a.0.cmp(&b.0),
+        false => number(a).cmp(&number(b)),
+    };
+    let is_first = (sorted.way == "ascending") == is_text;
+    let wrong = if sorted.way == "ascending" {
+        Ordering::Greater
+    } else {
+        Ordering::Less
+    };
+    // How a browser orders names of other letters is its own affair.
+    let is_plain = |(shown, _): &Shown| {
+        shown
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-: Z".contains(c))
+    };
+    let pairs = sorted
+        .cells
+        .windows(2)
+        .filter(|pair| !is_text || pair.iter().all(is_plain));
+    for pair in pairs {
+        assert!(
+            order(&pair[0], &pair[1]) != wrong,
+            "{} {} ({is_first}): {pair:?}",
+            sorted.table,
+            sorted.column
+        );
+    }
+}
+
+/// The headings that can be pressed, and which way the first press goes.
+fn assert_headings(sorted: &[Sorted]) {
+    for presses in sorted.chunks(2) {
+        let [first, second] = presses else {
+            panic!("each is pressed twice")
+        };
+        assert_eq!((&first.table, &first.column), (&second.table, &second.column));
+        let is_text =
+            first.at == 0 || ["lever", "evidence", "what to change", "runs out"].contains(&&*first.column);
+        let ways = if is_text {
+            ["ascending", "descending"]
+        } else {
+            ["descending", "ascending"]
+        };
+        assert_eq!(
+            [first.way.as_str(), second.way.as_str()],
+            ways,
+            "{} {}",
+            first.table,
+            first.column
+        );
+        assert_ne!(first.column, "burn-down", "a drawing has no order");
+    }
+}
+
+/// What is shown of a part against queries of that part: features and the days from one to another.
+async fn assert_narrowed(ledger: &InMemoryLedger, shown: &Narrowed) {
     let start = |day: &str| format!("{day}T00:00:00Z").parse::<jiff::Timestamp>().unwrap();
     let millis = |at: jiff::Timestamp| Timestamp::from_unix_millis(at.as_millisecond());
     let filter = Filter::default()
-        .with_feature(selected.feature.trim())
-        .with_from(millis(start(&selected.from)))
-        .with_to(millis(start(&selected.to) + jiff::SignedDuration::from_hours(24)));
-    let (total, _) = ledger.total(filter).await;
-    let mark = if total.coverage.priced == total.calls {
-        ""
-    } else {
-        "≥ "
-    };
+        .with_feature(shown.feature.as_str())
+        .with_from(millis(start(&shown.from)))
+        .with_to(millis(start(&shown.to) + jiff::SignedDuration::from_hours(24)));
+    let part = Ledger::of(ledger, filter);
+    let (total, _) = part.total().await;
+    let mark = if compared::is_exact(&total) { "" } else { "≥ " };
     assert!(total.calls > 0);
-    assert_eq!(selected.cost, format!("{mark}{} USD", total.cost));
+    assert_eq!(shown.cost, format!("{mark}{} USD", total.cost));
+    for by in &TABLES {
+        equal::by(&part, &shown.tables, by, Latencies::Unknown).await;
+    }
+    head::tiles(&part, &shown.tiles).await;
+    let over_time = &shown.tables["Spend over time"];
+    let [_, _, column] = &over_time.head[..] else {
+        panic!("one feature has one column beside the total");
+    };
+    assert!(*column == shown.feature || column.ends_with("other features"));
+    equal::over_time(&part, over_time).await;
+    let still = [
+        "Month-end run rate",
+        "savings",
+        "next",
+        "budgets",
+        "tokens",
+        "coverage",
+    ];
+    assert_eq!(shown.still, still, "what does not follow says so");
 }
+
+/// The tables of sums, and what each is by.
+const TABLES: [(&str, Dimension); 4] = [
+    ("feature", Dimension::Feature),
+    ("model", Dimension::Model),
+    ("lane", Dimension::Lane),
+    ("day", Dimension::Day),
+];
 
 #[tokio::test]
 async fn a_month_is_shown_as_the_ledger_has_it_and_can_be_used() {
@@ -154,24 +269,51 @@ async fn a_month_is_shown_as_the_ledger_has_it_and_can_be_used() {
     assert!(bytes <= 300_000 && (1..=100_000).contains(&gzipped));
     let Some(seen) = look(&page) else { return };
     assert_sound("month", &seen);
-    let ledger = Ledger(&ledger);
-    for (key, by) in [
-        ("feature", Dimension::Feature),
-        ("model", Dimension::Model),
-        ("lane", Dimension::Lane),
-        ("day", Dimension::Day),
-    ] {
-        equal::by(&ledger, &seen.tables, key, by).await;
+    let used = seen.used.as_ref().unwrap();
+    assert_headings(&used.sorted);
+    let whole = Ledger::whole(&ledger);
+    for by in &TABLES {
+        equal::by(&whole, &seen.tables, by, Latencies::Told).await;
     }
-    equal::over_time(&ledger, &seen.tables["Spend over time"]).await;
-    equal::waterfall(&ledger, &seen.tables["What was saved, step by step"]).await;
-    equal::head(&ledger, &seen.tiles, &seen.tables["Tokens by kind"]).await;
-    assert_selected(&ledger, &seen).await;
-    equal::budgets(&samples::budgets().await, &seen.tables["Budgets"]);
-    println!(
-        "goal report/equal: {} figures compared with queries, each equal",
-        equal::count()
+    equal::over_time(&whole, &seen.tables["Spend over time"]).await;
+    equal::waterfall(&whole, &seen.tables["What was saved, step by step"]).await;
+    equal::tokens(&whole, &seen.tables["Tokens by kind"]).await;
+    head::tiles(&whole, &seen.tiles).await;
+    head::run_rate(&whole, &seen.tiles).await;
+    head::caveats(&whole, &seen.caveats).await;
+    let statuses = samples::budgets(&ledger).await;
+    head::budgets(&statuses, &seen.tables["Budgets"]);
+    head::burn_down(&whole, &statuses, &seen.tables["Budgets by day"]).await;
+    let json = report(&ledger).await.of(&ledger).await.unwrap().to_json();
+    let json = serde_json::from_str(&json).unwrap();
+    head::next_savings(&whole, &json, &seen.tables["Where the next saving is"]).await;
+    compared::assert_nothing_was_left_out(&seen.tables, &seen.tiles);
+    assert_eq!(seen.span, "2026-09-01 to 2026-09-30 · days of UTC");
+    let compared_calls = compared::grouped(whole.total().await.0.coverage.compared);
+    assert!(
+        seen.notes
+            .iter()
+            .any(|note| note.starts_with(&format!("From what {compared_calls} calls would")))
     );
+    println!(
+        "goal report/equal: {} figures compared, each equal (every figure of the figures at the top and their notes, of \
+         spend over time, by feature, model, lane and day, of the waterfall, tokens and budgets with queries; estimates \
+         with the JSON)",
+        compared::count()
+    );
+    let before = compared::count();
+    for narrowed in &used.narrowed {
+        assert_narrowed(&ledger, narrowed).await;
+    }
+    println!(
+        "goal report/equal: {} more, narrowed to a feature and days",
+        compared::count() - before
+    );
+    assert_eq!(
+        used.narrowed[1].feature, "embeddings",
+        "one that the chart adds up"
+    );
+    assert_eq!(used.two, "as marked below");
 }
 
 #[tokio::test]
@@ -181,7 +323,7 @@ async fn hostile_names_are_only_names() {
         return;
     };
     assert_sound("hostile", &seen);
-    equal::by(&Ledger(&ledger), &seen.tables, "feature", Dimension::Feature).await;
+    equal::by(&Ledger::whole(&ledger), &seen.tables, &TABLES[0], Latencies::Told).await;
     let names: Vec<_> = seen.tables["Spend by feature"]
         .body
         .iter()
@@ -206,8 +348,8 @@ async fn a_year_is_shown_by_week() {
     assert_sound("year", &seen);
     let by_week = &seen.tables["Spend over time"];
     assert_eq!((by_week.head[0].as_str(), by_week.body.len()), ("week", 53));
-    for (key, by) in [("feature", Dimension::Feature), ("model", Dimension::Model)] {
-        equal::by(&Ledger(&ledger), &seen.tables, key, by).await;
+    for by in &TABLES[..2] {
+        equal::by(&Ledger::whole(&ledger), &seen.tables, by, Latencies::Told).await;
     }
 }
 
@@ -218,11 +360,13 @@ async fn one_entry_is_a_report() {
         return;
     };
     assert_sound("one", &seen);
-    let (one, all) = (Ledger(&ledger), &seen.tables);
-    equal::by(&one, all, "feature", Dimension::Feature).await;
+    let (one, all) = (Ledger::whole(&ledger), &seen.tables);
+    equal::by(&one, all, &TABLES[0], Latencies::Told).await;
     equal::over_time(&one, &all["Spend over time"]).await;
     equal::waterfall(&one, &all["What was saved, step by step"]).await;
-    equal::head(&one, &seen.tiles, &all["Tokens by kind"]).await;
+    equal::tokens(&one, &all["Tokens by kind"]).await;
+    head::tiles(&one, &seen.tiles).await;
+    head::caveats(&one, &seen.caveats).await;
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use thrifty::budget::{Budget, BudgetStatus, Budgets, Each, Window};
-use thrifty::ledger::{Baseline, CostLedger, InMemoryLedger, LedgerEntry, Role, Status};
+use thrifty::ledger::{Baseline, CostLedger, Filter, InMemoryLedger, LedgerEntry, Role, Status};
 use thrifty::pricing::{Cost, PartialReason, PriceBook, UnpricedReason};
 use thrifty::{Attribution, Endpoint, EntryId, Lane, ManualClock, ModelId, OpId, Timestamp, Usage, Usd};
 
@@ -233,24 +234,43 @@ pub(crate) fn year() -> InMemoryLedger {
     ledger
 }
 
-/// Three limits at noon of the last day: one that will not last, one that will, and one for each user.
-pub(crate) async fn budgets() -> Vec<BudgetStatus> {
+/// Four limits at noon of the last day, which have counted a ledger's entries and three calls more.
+pub(crate) async fn budgets(ledger: &InMemoryLedger) -> Vec<BudgetStatus> {
     let usd = |text: &str| text.parse::<Usd>().unwrap();
+    let (clock, now) = (ManualClock::new(START), at(29, 43_200_000));
     let budgets = Budgets::builder()
-        .with_clock(ManualClock::new(at(29, 43_200_000)))
+        .with_clock(clock.clone())
         .with_budget(Budget::new("invoice", usd("100.00")).per(Window::month()))
         .with_budget(
-            Budget::new("chat \"<b>today</b>", usd("2.00"))
+            Budget::new("chat \"<b>today</b>", usd("5.00"))
                 .for_feature("chat")
                 .per(Window::day()),
         )
         .with_budget(
-            Budget::new("users", usd("1.50"))
+            Budget::new("each feature", usd("9.00"))
+                .for_each(Each::Feature)
+                .for_feature("search")
+                .per(Window::week()),
+        )
+        .with_budget(
+            Budget::new("users", usd("200.00"))
                 .for_each(Each::User)
                 .per(Window::total()),
         )
         .build()
         .unwrap();
+    let mut entries: Vec<_> = ledger
+        .scan(&Filter::default())
+        .map(Result::unwrap)
+        .collect()
+        .await;
+    entries.retain(|entry| entry.at < at(30, 0) && entry.attribution.feature().is_some());
+    entries.sort_by_key(|entry| entry.at);
+    for entry in entries {
+        clock.set(entry.at.min(now));
+        budgets.spend(&entry.attribution, entry.model(), &entry.cost, None);
+    }
+    clock.set(now);
     for (feature, user, cost) in [
         ("chat", "u-1", "1.25"),
         ("search", "u-2", "0.75"),

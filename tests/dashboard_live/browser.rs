@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Deserialize;
+use thrifty::Usd;
 use thrifty::dashboard::Dashboard;
 use thrifty::ledger::{CostLedger, Query};
+use thrifty::pricing::Cost;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
@@ -24,6 +26,7 @@ struct Watching {
     said: String,
     calls: (String, String),
     kept: Vec<bool>,
+    links: Vec<(String, u16, String)>,
     holds: BTreeMap<String, bool>,
     requests_while_hidden: usize,
     said_when_broken: String,
@@ -60,7 +63,9 @@ async fn new_calls_appear_without_a_reload() {
         let line = line.unwrap_or_else(|| panic!("the browser ended; its words are above"));
         match line.as_str() {
             "record" => {
-                ledger.record(&Arc::new(entry("brand-new <b>"))).unwrap();
+                let mut dear = entry("brand-new <b>");
+                dear.cost = Cost::Priced(Usd::from_dollars(100));
+                ledger.record(&Arc::new(dear)).unwrap();
                 all_calls.push(calls().await);
             }
             "break" => ledger.broken.store(true, Ordering::SeqCst),
@@ -83,11 +88,17 @@ async fn new_calls_appear_without_a_reload() {
     assert_eq!(seen.elsewhere, [""; 0]);
     assert_eq!(seen.complaints, [""; 0]);
     assert_eq!(seen.violations, [""; 0]);
-    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-    assert_eq!([digits(&seen.calls.0), digits(&seen.calls.1)], all_calls[..2]);
-    let held = |holds: &BTreeMap<String, bool>| holds.len() == 4 && holds.values().all(|held| *held);
+    assert_eq!([seen.calls.0.clone(), seen.calls.1.clone()], all_calls[..2]);
+    let held = |holds: &BTreeMap<String, bool>| holds.len() == 5 && holds.values().all(|held| *held);
     assert!(held(&seen.holds), "{seen:?}");
-    assert!(seen.kept.len() == 7 && !seen.kept.contains(&false), "{seen:?}");
+    assert!(seen.kept.len() == 8 && !seen.kept.contains(&false), "{seen:?}");
+    let links = [
+        ("JSON", "application/json"),
+        ("CSV", "text/csv"),
+        ("metrics", "text/plain"),
+    ];
+    let links = links.map(|(name, kind)| (name.to_owned(), 200, kind.to_owned()));
+    assert_eq!(seen.links, links);
     assert_eq!(seen.requests_while_hidden, 0);
     assert!(seen.said.starts_with("Live"), "{seen:?}");
     assert!(seen.said_when_broken.starts_with("Not live"), "{seen:?}");

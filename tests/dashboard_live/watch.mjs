@@ -30,11 +30,17 @@ const says = async (start) => {
   await tab.waitForFunction((start) => document.getElementById('live')?.textContent.startsWith(start), start, { timeout: 60000 });
   return tab.locator('#live').textContent();
 };
-const calls = async () => (await tab.locator('.tile', { hasText: 'Cost per request' }).locator('.note').textContent());
+// Of all calls, however the page is narrowed.
+const calls = async () => / of (\d+) calls/.exec(await tab.locator('#coverage li').first().textContent())[1];
 
 await tab.goto(url);
 seen.said = await says('Live');
 const before = await calls();
+seen.links = [];
+for (const link of await tab.locator('#same a').all()) {
+  const answer = await fetch(await link.evaluate((link) => link.href));
+  seen.links.push([await link.textContent(), answer.status, answer.headers.get('content-type').split(';')[0]]);
+}
 
 // A reader's choices.
 await tab.evaluate(() => { globalThis.sameDocument = true; });
@@ -44,13 +50,15 @@ await heading.getByRole('button').click();
 await tab.locator('#over-time summary').click();
 await tab.locator('.legend input').nth(1).uncheck();
 const unchecked = await tab.locator('.legend li').nth(1).textContent();
-const selects = tab.locator('#over-time select');
+const selects = tab.locator('select#from, select#to');
 await selects.nth(0).selectOption({ index: 3 });
 await selects.nth(1).selectOption({ index: 20 });
-await tab.getByRole('button', { name: 'All features' }).focus();
+// The new feature will come first, and move what follows it by one.
+await tab.locator('.legend input').nth(2).focus();
+const focused = await tab.locator('.legend li').nth(2).textContent();
 await tab.evaluate(() => scrollTo(0, 400));
-const chosen = () => tab.evaluate((unchecked) => {
-  const selects = [...document.querySelectorAll('#over-time select')];
+const chosen = () => tab.evaluate(({ unchecked, focused }) => {
+  const selects = [...document.querySelectorAll('select#from, select#to')];
   const boxes = [...document.querySelectorAll('.legend li')].filter((item) => item.textContent === unchecked);
   return [
     document.querySelector('#features [aria-sort]')?.getAttribute('aria-sort') === 'ascending',
@@ -59,9 +67,10 @@ const chosen = () => tab.evaluate((unchecked) => {
     selects[0].selectedIndex === 3,
     selects[1].selectedIndex === 20,
     Math.abs(scrollY - 400) < 2,
-    document.activeElement?.textContent === 'All features',
+    document.activeElement?.closest('li')?.textContent === focused,
+    document.getElementById('feature').value === 'some',
   ];
-}, unchecked);
+}, { unchecked, focused });
 const used = await chosen();
 if (used.includes(false)) throw new Error(`the page was not used as it should be: ${used}`);
 
@@ -102,5 +111,17 @@ seen.said_when_broken = await says('Not live');
 seen.holds.figures_when_broken = await tab.locator('#features tbody tr').count() > 0;
 await please('mend');
 seen.said_when_mended = await says('Live');
+// Another feature is chosen again too.
+await tab.locator('select#feature').selectOption({ label: 'ranking' });
+shown = await version();
+await please('record');
+await changed(shown);
+seen.holds.feature_chosen = await tab.locator('select#feature').evaluate((select) => select.selectedOptions[0].textContent === 'ranking')
+  && await tab.locator('#features tbody tr:visible').count() === 1;
+if (process.env.THRIFTY_PICTURES) {
+  await tab.setViewportSize({ width: 390, height: 844 });
+  await tab.emulateMedia({ colorScheme: 'dark' });
+  await tab.screenshot({ path: join(process.env.THRIFTY_PICTURES, 'live.png') });
+}
 await browser.close();
 console.log(JSON.stringify(seen));

@@ -8,6 +8,13 @@
   const note = Object.assign(document.createElement('p'), { id: 'live' });
   note.setAttribute('role', 'status');
   document.body.append(note);
+  // Only the browser knows under which address the page is mounted. Not `location.href`: with a name and password in it
+  // nothing could be fetched.
+  const here = location.origin + location.pathname;
+  const links = Object.assign(document.createElement('nav'), { id: 'same', textContent: 'The same as' });
+  for (const [name, route] of [['JSON', 'report.json'], ['CSV', 'report.csv'], ['metrics', 'metrics']])
+    links.append(' ', Object.assign(document.createElement('a'), { textContent: name, href: here.replace(/\/?$/, `/${route}`) }));
+  document.querySelector('main').before(links);
   const say = (text) => { if (note.textContent !== text) note.textContent = text; };
 
   // While somebody points, chooses or selects, nothing moves under their hands.
@@ -17,42 +24,48 @@
   const inUse = () => performance.now() - touched < IN_USE && (!getSelection().isCollapsed
     || document.getElementById('tip')?.hidden === false || document.activeElement?.tagName === 'SELECT');
 
+  const times = () => ['from', 'to'].map((id) => document.getElementById(id)).filter(Boolean);
   // What the reader chose is chosen again on the new figures, by what it is called.
   const focusable = () => all('button, input, select, summary, [tabindex]', document.querySelector('main'));
+  const called = (of) => of.id || [of.closest('section')?.id, label(of), of.tagName,
+    of.getAttribute('aria-label') ?? (of.closest('li') ?? of).textContent].join('\n');
   const chosen = () => ({
-    sorted: all('[aria-sort]').map((heading) =>
-      [label(heading), heading.textContent, heading.getAttribute('aria-sort') === 'ascending' ? 2 : 1]),
+    sorted: all('[aria-sort]').map((heading) => [label(heading), heading.textContent, heading.getAttribute('aria-sort')]),
     open: all('details[open]').map((details) => [details.closest('section').id, details.textContent.split('\n')[1]]),
     left: all('.legend input').filter((box) => !box.checked).map((box) => box.closest('li').textContent.trim()),
-    days: all('#over-time select').map((select) => {
+    days: times().map((select) => {
       const at = select.selectedIndex;
       return at > 0 && at < select.length - 1 ? select.options[at].textContent : at === 0 ? 'first' : 'last';
     }),
+    feature: document.getElementById('feature')?.selectedOptions[0].textContent,
     across: all('.wide').map((region) => [label(region), region.scrollLeft]),
-    focus: focusable().indexOf(document.activeElement),
+    focus: focusable().includes(document.activeElement) && called(document.activeElement),
     down: scrollY,
   });
-  const choose = ({ sorted, open, left, days, across, focus, down }) => {
+  const select = (select, to) => {
+    if (to < 0 || to === select.selectedIndex) return;
+    select.selectedIndex = to;
+    select.dispatchEvent(new Event('change'));
+  };
+  const named = (select, name) => [...select.options].findIndex((option) => option.textContent === name);
+  const choose = ({ sorted, open, left, days, feature, across, focus, down }) => {
     for (const [section, summary] of open)
       for (const details of all(`section[id="${section}"] details`))
         if (details.textContent.split('\n')[1] === summary) details.open = true;
-    for (const [table, name, presses] of sorted)
-      for (const button of all('thead button'))
-        if (label(button) === table && button.textContent === name)
-          for (let press = 0; press < presses; press++) button.click();
+    for (const [table, name, way] of sorted)
+      for (const heading of all('thead th').filter((of) => label(of) === table && of.textContent === name))
+        for (let press = 0; press < 2 && heading.getAttribute('aria-sort') !== way; press++)
+          heading.querySelector('button')?.click();
     for (const box of all('.legend input'))
       if (left.includes(box.closest('li').textContent.trim())) box.click();
+    const features = document.getElementById('feature');
+    if (features) select(features, named(features, feature));
     // The end is set before the beginning, which would push it.
-    all('#over-time select').map((select, at) => [select, days[at]]).reverse().forEach(([select, day]) => {
-      const to = day === 'first' ? 0 : day === 'last' ? select.length - 1
-        : [...select.options].findIndex((option) => option.textContent === day);
-      if (to < 0 || to === select.selectedIndex) return;
-      select.selectedIndex = to;
-      select.dispatchEvent(new Event('change'));
-    });
+    times().map((of, at) => [of, days[at]]).reverse().forEach(([of, day]) =>
+      select(of, day === 'first' ? 0 : day === 'last' ? of.length - 1 : named(of, day)));
     for (const [name, to] of across)
       for (const region of all('.wide')) if (label(region) === name) region.scrollLeft = to;
-    if (focus >= 0) focusable()[focus]?.focus({ preventScroll: true });
+    if (focus) focusable().find((of) => called(of) === focus)?.focus({ preventScroll: true });
     scrollTo(scrollX, down);
   };
 
@@ -68,8 +81,7 @@
   };
   const look = async () => {
     const { version } = document.querySelector('main').dataset;
-    // Not `location.href`: with a name and password in it nothing could be fetched.
-    const answer = await fetch(location.origin + location.pathname,
+    const answer = await fetch(here,
       { cache: 'no-store', headers: { 'If-None-Match': version }, signal: AbortSignal.timeout(LONGEST) });
     if (answer.status === 304) return;
     if (!answer.ok) throw new Error(answer.status);

@@ -1,5 +1,7 @@
 //! The report as one page of HTML.
 
+mod budgets;
+mod cells;
 #[cfg(feature = "dashboard")]
 mod live;
 mod over_time;
@@ -8,6 +10,7 @@ mod tables;
 
 use std::fmt::{self, Write};
 
+use crate::ledger::Totals;
 use crate::markup::Escaped;
 use crate::money::UsdSum;
 use crate::report::Report;
@@ -17,11 +20,14 @@ use crate::report::amounts::{self, grouped, per_mille, percent, saved, shown};
 const NAME: usize = 60;
 const WHOLE_NAME: usize = 1_000;
 
+/// How many rows a table has at most.
+const ROWS: usize = 400;
+
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The SHA-256 of the script. The page's policy runs nothing else; a test holds it to the script.
-const SCRIPT_HASH: &str = "IDqPq9yzIXlmjZZUzz70e2GCdeHdxne2zeI0L0YWooU=";
+const SCRIPT_HASH: &str = "c2ZhT4k78cVko+CkzN+BGMcUY7y3+7s892gXJRh7iyo=";
 
 /// What a page has that is to be kept up to date by a service.
 #[derive(Debug, Default)]
@@ -77,11 +83,12 @@ fn write_page(report: &Report, extras: &Extras, page: &mut String) -> fmt::Resul
         over_time::write(report, page)?;
         sections::waterfall(report, page)?;
         sections::next_savings(report, page)?;
-        sections::budgets(report, page)?;
+        budgets::write(report, page)?;
         tables::write_all(report, page)?;
         sections::tokens(report, page)?;
+        cells::write(report, page)?;
     } else {
-        sections::budgets(report, page)?;
+        budgets::write(report, page)?;
     }
     sections::coverage(report, page)?;
     write!(
@@ -115,14 +122,14 @@ fn write_head(report: &Report, page: &mut String) -> fmt::Result {
     )?;
     let total = &report.total.totals;
     let known = &total.coverage;
-    let calls = grouped(&total.calls.to_string());
+    let calls = count("calls", total.calls);
     tile(
         page,
         "Cost",
-        &amount(total, total.cost, 2),
+        &amount("cost", total, total.cost, 2),
         &format!(
             "{} of {calls} calls priced exactly",
-            grouped(&known.priced.to_string())
+            count("priced", known.priced)
         ),
     )?;
     let savings = &total.savings;
@@ -130,28 +137,34 @@ fn write_head(report: &Report, page: &mut String) -> fmt::Result {
     tile(
         page,
         "Saved",
-        &saved(total, money(savings.total(), 2)),
+        &with_title(
+            "saved",
+            &saved(total, rounded(savings.total(), 2)),
+            &saved(total, savings.total().to_string()),
+        ),
         &format!(
             "{} of what {} calls with a baseline would have cost",
-            share.as_deref().unwrap_or("–"),
-            grouped(&known.compared.to_string())
+            told("share_saved", share),
+            count("compared", known.compared)
         ),
     )?;
-    let each = amounts::per_call(total).map(|each| amount(total, each, 6));
     tile(
         page,
         "Cost per request",
-        each.as_deref().unwrap_or("–"),
+        &match amounts::per_call(total) {
+            Some(each) => amount("each", total, each, 6),
+            None => told("each", None),
+        },
         &format!("{calls} calls"),
     )?;
     if let Some(rate) = &report.run_rate {
         tile(
             page,
             "Month-end run rate",
-            &amount(&rate.so_far, rate.at_month_end, 2),
+            &amount("", &rate.so_far, rate.at_month_end, 2),
             &format!(
                 "{} since {}, carried on as it went",
-                amount(&rate.so_far, rate.so_far.cost, 2),
+                amount("", &rate.so_far, rate.so_far.cost, 2),
                 rate.month
             ),
         )?;
@@ -160,21 +173,21 @@ fn write_head(report: &Report, page: &mut String) -> fmt::Result {
     tile(
         page,
         "From the provider's cache",
-        &cached.map_or_else(|| "–".into(), percent),
+        &told("share_cached", cached.map(percent)),
         &format!(
             "of input tokens; {} calls without counts",
-            grouped(&known.without_usage.to_string())
+            count("without_usage", known.without_usage)
         ),
     )?;
     let ended = total.calls.saturating_sub(total.succeeded);
     tile(
         page,
         "Without a whole answer",
-        &per_mille(ended, total.calls).map_or_else(|| "–".into(), percent),
+        &told("share_ended", per_mille(ended, total.calls).map(percent)),
         &format!(
             "{} of {calls} calls; {} attempts",
-            grouped(&ended.to_string()),
-            grouped(&total.attempts.to_string())
+            count("ended", ended),
+            count("attempts", total.attempts)
         ),
     )?;
     page.push_str("</dl>\n");
@@ -205,22 +218,35 @@ fn begin_wide(page: &mut String, label: &str) -> fmt::Result {
     )
 }
 
-/// Returns an amount with at least so many places, and its exact text where the pointer rests, if that is more.
-fn money(amount: UsdSum, places: usize) -> String {
-    with_title(&grouped(&format!("{amount:.places$}")), &amount.to_string())
+fn rounded(amount: UsdSum, places: usize) -> String {
+    grouped(&format!("{amount:.places$}"))
 }
 
-/// The same for a cost, marked as what is known of it.
-fn amount(totals: &crate::ledger::Totals, amount: UsdSum, places: usize) -> String {
-    let rounded = grouped(&format!("{amount:.places$}"));
-    with_title(
-        &amounts::cost(totals, rounded),
-        &amounts::cost(totals, amount.to_string()),
-    )
+/// Returns a cost with so many places, marked as what is known of it, and its exact text where the pointer rests.
+///
+/// `of` is what the script calls the figure, if it can tell it for a part of the calls.
+fn amount(of: &str, totals: &Totals, amount: UsdSum, places: usize) -> String {
+    let mark = |text| amounts::cost(totals, text);
+    with_title(of, &mark(rounded(amount, places)), &mark(amount.to_string()))
 }
 
-fn with_title(shown: &str, exact: &str) -> String {
-    format!("<span title=\"{exact}\">{shown}</span>")
+fn with_title(of: &str, shown: &str, exact: &str) -> String {
+    let of = if of.is_empty() {
+        String::new()
+    } else {
+        format!(" data-of=\"{of}\"")
+    };
+    format!("<span{of} title=\"{exact}\">{shown}</span>")
+}
+
+/// Returns a count with what the script calls it.
+fn count(of: &str, count: u64) -> String {
+    told(of, Some(grouped(&count.to_string())))
+}
+
+/// Returns a figure with what the script calls it, or that it cannot be told.
+fn told(of: &str, text: Option<String>) -> String {
+    format!("<span data-of=\"{of}\">{}</span>", text.as_deref().unwrap_or("–"))
 }
 
 /// Returns a name as it is shown in an element, and the attribute that has all of it if that was cut.

@@ -1,15 +1,13 @@
-//! Savings, budgets, tokens, and what is not known.
+//! Savings, tokens, and what is not known.
 
 use std::fmt::{self, Write};
 
-use crate::budget::BudgetStatus;
-use crate::clock::Timestamp;
 use crate::markup::Escaped;
 use crate::money::UsdSum;
 use crate::report::Report;
 use crate::report::amounts::{grouped, per_mille, percent, places};
 use crate::report::html::{begin, begin_wide, name};
-use crate::report::svg::{self, FULL, scale};
+use crate::report::svg::{self, scale};
 use crate::report::waterfall;
 
 /// How many rows of what could be saved are shown, the most money first.
@@ -118,87 +116,6 @@ pub(super) fn next_savings(report: &Report, page: &mut String) -> fmt::Result {
         writeln!(page, "<p class=\"note\">{left} smaller ones are left out.</p>")?;
     }
     writeln!(page, "</section>")
-}
-
-pub(super) fn budgets(report: &Report, page: &mut String) -> fmt::Result {
-    if report.budgets.is_empty() {
-        return Ok(());
-    }
-    let note = "How each limit stands in its window. The dotted line is an even pace, the dashed one goes on as it did.";
-    begin(page, "budgets", "Budgets", note)?;
-    begin_wide(page, "Budgets")?;
-    write!(
-        page,
-        "<table class=\"sorts\">\n<thead>\n<tr><th scope=\"col\">budget</th><td></td>"
-    )?;
-    for column in [
-        "limit",
-        "spent",
-        "held",
-        "left",
-        "used",
-        "burn-down",
-        "runs out",
-        "refused",
-    ] {
-        write!(page, "<th scope=\"col\">{column}</th>")?;
-    }
-    writeln!(page, "</tr>\n</thead>\n<tbody>")?;
-    for status in &report.budgets {
-        write_budget(status, report.made_at, page)?;
-    }
-    writeln!(page, "</tbody>\n</table>\n</div>\n</section>")
-}
-
-fn write_budget(status: &BudgetStatus, now: Timestamp, page: &mut String) -> fmt::Result {
-    let limit = UsdSum::from(status.limit);
-    let (whole, _) = name(Some(&status.budget));
-    let key = status.key.as_deref().map(|key| name(Some(key)).0);
-    let part = |amount: UsdSum| scale(amount.as_pico(), limit.as_pico());
-    let spent = part(status.spent);
-    let held = part(status.held).min(FULL - spent);
-    write!(
-        page,
-        "<tr><th scope=\"row\">{whole}{}{}</th><td class=\"graph\">{}</td>",
-        key.as_ref().map_or("", |_| " · "),
-        key.as_deref().unwrap_or(""),
-        svg::bar(&[("spent", spent), ("held", held)])
-    )?;
-    let places = places(limit);
-    for amount in [limit, status.spent, status.held, status.left] {
-        write!(
-            page,
-            "<td title=\"{amount}\">{}</td>",
-            grouped(&format!("{amount:.places$}"))
-        )?;
-    }
-    let used = status.spent.per_mille_of(limit).map(percent);
-    let share_of_window = |at: Timestamp| {
-        let (from, to) = (
-            status.window_start?.as_unix_millis(),
-            status.window_end?.as_unix_millis(),
-        );
-        let passed = i128::from(at.as_unix_millis()) - i128::from(from);
-        Some(scale(passed, i128::from(to) - i128::from(from)))
-    };
-    let burn = share_of_window(now).map(|passed| {
-        let runs_out = status.runs_out.and_then(share_of_window);
-        svg::burn_down(passed, part(status.left), runs_out)
-    });
-    writeln!(
-        page,
-        "<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-        used.as_deref().unwrap_or("–"),
-        burn.as_deref().unwrap_or("–"),
-        status.runs_out.map_or_else(|| "no".into(), moment),
-        status.refused
-    )
-}
-
-/// Returns a moment to the minute, in UTC.
-fn moment(at: Timestamp) -> String {
-    let at = jiff::Timestamp::from_millisecond(at.as_unix_millis());
-    at.map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string())
 }
 
 pub(super) fn tokens(report: &Report, page: &mut String) -> fmt::Result {

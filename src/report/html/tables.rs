@@ -7,11 +7,8 @@ use crate::money::UsdSum;
 use crate::report::Report;
 use crate::report::amounts::{cost, grouped, per_call, per_mille, percent, places, saved};
 use crate::report::cells::Row;
-use crate::report::html::{begin, begin_wide, name};
+use crate::report::html::{ROWS, begin, begin_wide, name, rounded};
 use crate::report::svg::{self, scale};
-
-/// How many rows a table has at most.
-const ROWS: usize = 400;
 
 pub(super) fn write_all(report: &Report, page: &mut String) -> fmt::Result {
     let total = &report.total;
@@ -65,20 +62,21 @@ fn write_money(page: &mut String, key: &str, rows: &[Row], total: &Row) -> fmt::
         page,
         "<table class=\"sorts\">\n<thead>\n<tr><th scope=\"col\">{key}</th><td></td>"
     )?;
-    for column in [
-        "cost",
-        "calls",
-        "priced exactly",
-        "per request",
-        "p50 ms",
-        "p95 ms",
-        "baseline",
-        "saved by routing",
-        "saved by lane",
-        "saved by cache",
-    ] {
-        write!(page, "<th scope=\"col\">{column}</th>")?;
-    }
+    write_headings(
+        page,
+        &[
+            ("cost", "cost"),
+            ("calls", "calls"),
+            ("exactly", "priced exactly"),
+            ("each", "per request"),
+            ("latency", "p50 ms"),
+            ("latency", "p95 ms"),
+            ("baseline", "baseline"),
+            ("routing", "saved by routing"),
+            ("lane_saved", "saved by lane"),
+            ("cache", "saved by cache"),
+        ],
+    )?;
     writeln!(page, "</tr>\n</thead>\n<tbody>")?;
     let largest = rows.iter().map(|row| row.totals.cost).max().unwrap_or_default();
     let columns = Columns {
@@ -110,6 +108,14 @@ fn write_money(page: &mut String, key: &str, rows: &[Row], total: &Row) -> fmt::
     write!(page, "<tr><th scope=\"row\">total</th><td></td>")?;
     columns.write(page, total)?;
     writeln!(page, "</tfoot>\n</table>\n</div>")
+}
+
+/// Writes headings, each with what the script calls the figures below it.
+fn write_headings(page: &mut String, columns: &[(&str, &str)]) -> fmt::Result {
+    for (of, column) in columns {
+        write!(page, "<th scope=\"col\" data-of=\"{of}\">{column}</th>")?;
+    }
+    Ok(())
 }
 
 /// How many places the amounts of a table have.
@@ -155,7 +161,7 @@ fn write_amount(
     places: usize,
     mark: fn(&Totals, String) -> String,
 ) -> fmt::Result {
-    let rounded = mark(totals, grouped(&format!("{amount:.places$}")));
+    let rounded = mark(totals, rounded(amount, places));
     write!(
         page,
         "<td title=\"{}\">{rounded}</td>",
@@ -169,22 +175,23 @@ fn write_endings(page: &mut String, key: &str, rows: &[Row], total: &Totals) -> 
         page,
         "<table class=\"sorts\">\n<thead>\n<tr><th scope=\"col\">{key}</th>"
     )?;
-    for column in [
-        "calls",
-        "tokens in",
-        "from cache",
-        "tokens out",
-        "reasoning",
-        "attempts",
-        "answered",
-        "failed",
-        "no answer",
-        "stream cut",
-        "dropped",
-        "not in its batch",
-    ] {
-        write!(page, "<th scope=\"col\">{column}</th>")?;
-    }
+    write_headings(
+        page,
+        &[
+            ("calls", "calls"),
+            ("input", "tokens in"),
+            ("cached", "from cache"),
+            ("output", "tokens out"),
+            ("reasoning", "reasoning"),
+            ("attempts", "attempts"),
+            ("succeeded", "answered"),
+            ("failed", "failed"),
+            ("unanswered", "no answer"),
+            ("cut_short", "stream cut"),
+            ("abandoned", "dropped"),
+            ("unreported", "not in its batch"),
+        ],
+    )?;
     writeln!(page, "</tr>\n</thead>\n<tbody>")?;
     let (rows, rest) = cut(rows);
     for row in rows {

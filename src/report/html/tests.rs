@@ -2,6 +2,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::attribution::Attribution;
+use crate::budget::{Budget, Budgets, Each};
+use crate::ledger::InMemoryLedger;
+use crate::money::Usd;
+use crate::pricing::Cost;
+use crate::report::tests::{entry, report};
 
 /// FIPS 180-4, for texts shorter than 512 MiB.
 fn sha256(text: &[u8]) -> [u8; 32] {
@@ -88,4 +94,60 @@ fn the_script_can_stand_in_a_page() {
     #[cfg(feature = "dashboard")]
     assert!(!live::SCRIPT.contains("</") && !live::SCRIPT.contains("<!--"));
     assert!(!STYLE.contains("</"));
+}
+
+/// The columns of a page's cells, and the sum of one.
+fn cells<'a>(page: &'a str, column: &str) -> (Vec<&'a str>, i128) {
+    let (_, cells) = page
+        .split_once("<script type=\"text/csv\" id=\"cells\">\n")
+        .unwrap();
+    let mut lines = cells.split_once("</script>").unwrap().0.lines();
+    let columns: Vec<_> = lines.next().unwrap().split(',').collect();
+    let at = columns.iter().position(|name| *name == column).unwrap();
+    let number = |line: &str| line.split(',').nth(at).unwrap_or_default().parse().unwrap_or(0);
+    (columns, lines.map(number).sum::<i128>())
+}
+
+#[tokio::test]
+async fn a_page_has_the_cells_of_its_chart_only_if_there_are_too_many() {
+    let of = |features: usize, models: usize| {
+        let numbers = (0..features * models).map(|number| {
+            let name = format!("f{}", number / models);
+            let mut entry = entry(Some(&name), Cost::Priced(Usd::from_pico(number as i64)));
+            entry.served_model = Some(format!("m{}", number % models).into());
+            entry
+        });
+        report(numbers.collect())
+    };
+    for (features, models, keys) in [
+        (100, 100, &["period", "feature", "model", "lane", "calls"][..]),
+        (101, 100, &["period", "feature", "calls"]),
+        // What tables have no row for is one cell.
+        (600, 1, &["period", "feature", "model", "lane", "calls"]),
+    ] {
+        let report = of(features, models).await;
+        let page = report.to_html();
+        let (columns, cost) = cells(&page, "cost");
+        assert_eq!(columns[..keys.len()], *keys);
+        assert_eq!(cost, report.total().cost.as_pico());
+        assert_eq!(cells(&page, "calls").1, i128::from(report.total().calls));
+    }
+}
+
+#[tokio::test]
+async fn limits_beyond_the_400th_are_counted() {
+    let usd = Usd::from_dollars;
+    let budgets = Budgets::builder()
+        .with_budget(Budget::new("users", usd(1_450)).for_each(Each::User))
+        .build()
+        .unwrap();
+    for user in 1..=1_450 {
+        let whom = Attribution::default().with_user(format!("u-{user}"));
+        budgets.spend(&whom, None, &Cost::Priced(usd(user)), None);
+    }
+    let builder = Report::builder().with_budgets(budgets.status().await.unwrap());
+    let page = builder.of(&InMemoryLedger::new()).await.unwrap().to_html();
+    assert_eq!(page.matches("<bdi>users</bdi>").count(), 400);
+    assert!(page.contains("<bdi>u-1450</bdi>") && !page.contains("<bdi>u-1</bdi>"));
+    assert!(page.contains("<p class=\"note\">1,050 more, of which less is used, are left out.</p>"));
 }
