@@ -81,7 +81,7 @@ const fn is_zero(count: &u64) -> bool {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClueKind {
-    /// One before them asked the same, to the byte, and was answered.
+    /// One that was recorded before them asked the same, to the byte, and was answered.
     Repeated,
     /// One of the ten minutes before them began alike, for 4,096 bytes, and they read nothing from the provider's cache.
     MissedPrefix,
