@@ -31,7 +31,7 @@ const FAR_BELOW: u64 = 4;
 
 /// Calls of one day, feature, model and lane that have something in common by which they could be cheaper.
 ///
-/// Only answers of the first model asked are looked at, and only calls of the same day, feature, model and lane are
+/// Only calls of the first model asked are looked at, and only calls of the same day, feature, model and lane are
 /// compared. What is told is thus at least what there is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -81,7 +81,7 @@ const fn is_zero(count: &u64) -> bool {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClueKind {
-    /// One before them asked the same, to the byte, and was answered.
+    /// One that was recorded before them asked the same, to the byte, and was answered.
     Repeated,
     /// One of the ten minutes before them began alike, for 4,096 bytes, and they read nothing from the provider's cache.
     MissedPrefix,

@@ -288,11 +288,7 @@ impl Inner {
     }
 
     fn query(&self, query: &Query) -> Result<Summary, LedgerError> {
-        match self.query_once(query) {
-            // A segment was removed for its age, or written anew, since it was looked up.
-            Err(error) if entries::is_stale(&error) => self.query_once(query),
-            result => result,
-        }
+        twice_if_stale(|| self.query_once(query))
     }
 
     fn query_once(&self, query: &Query) -> Result<Summary, LedgerError> {
@@ -309,10 +305,7 @@ impl Inner {
     }
 
     fn clues(&self, filter: &Filter) -> Result<Vec<Clue>, LedgerError> {
-        match self.clues_once(filter) {
-            Err(error) if entries::is_stale(&error) => self.clues_once(filter),
-            result => result,
-        }
+        twice_if_stale(|| self.clues_once(filter))
     }
 
     fn clues_once(&self, filter: &Filter) -> Result<Vec<Clue>, LedgerError> {
@@ -441,6 +434,14 @@ impl From<StorageError> for LedgerError {
             StorageError::BadLine { path, line, why } => Self::BadLine { path, line, why },
             StorageError::TooLong { path, bytes } => Self::TooLong { path, bytes },
         }
+    }
+}
+
+/// Asks again if a segment was removed for its age, or written anew, since it was looked up.
+fn twice_if_stale<T>(ask: impl Fn() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+    match ask() {
+        Err(error) if entries::is_stale(&error) => ask(),
+        result => result,
     }
 }
 

@@ -41,7 +41,7 @@ impl Sum {
                 ".prompt_cache_key(\"…\"), the same for calls that begin alike".into(),
             ),
             Lever::Duplicates => (
-                format!("at least {calls} calls asked exactly what one before them had been answered"),
+                format!("at least {calls} calls asked exactly the same as another that was answered"),
                 "keep the answer by its request, or call with .key(\"…\")".into(),
             ),
             Lever::LongContext => (
