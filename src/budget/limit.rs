@@ -331,3 +331,38 @@ impl Budget {
         once?.checked_mul(attempts.into()).map(Usd::as_pico)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_says_which_calls_count_as_far_as_features_tell() {
+        let budget = || Budget::new("b", Usd::from_dollars(1));
+        let key: Arc<str> = "chat".into();
+        let of_chat = || LimitedCalls::OfFeature(Some("chat".into()));
+        for (budget, key, expected) in [
+            (budget(), None, LimitedCalls::All),
+            (budget().for_feature("chat"), None, of_chat()),
+            (budget().for_each(Each::Feature), Some(&key), of_chat()),
+            (
+                budget().for_each(Each::Feature),
+                None,
+                LimitedCalls::OfFeature(None),
+            ),
+            (
+                budget().for_feature("chat").for_each(Each::User),
+                Some(&key),
+                LimitedCalls::Others,
+            ),
+            (
+                budget().for_feature("chat").for_user("u"),
+                None,
+                LimitedCalls::Others,
+            ),
+            (budget().for_model("gpt-4o"), None, LimitedCalls::Others),
+        ] {
+            assert_eq!(budget.calls(key), expected);
+        }
+    }
+}

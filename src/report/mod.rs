@@ -125,7 +125,9 @@ impl Report {
     /// figures at the top follow, exactly; the rest says that it does not. With more than 10,000 cells of time, feature,
     /// model and lane only the spend over time and the figures at the top follow. Names are cut after 60 characters; 1,000 of them are shown
     /// where the pointer rests. A table has at most 400 rows, and the sum of those that are left out; of
-    /// budgets the 400 of which most is used, and how many more there are. The spend over
+    /// budgets the 400 of which most is used, and how many more there are. A limit for all calls or for a feature, in a
+    /// week or month of the report's zone, is drawn and told day by day, if the report has no filter and the budget has
+    /// counted all that the ledger has; for 20 limits. Others are a line from the window's start to now. The spend over
     /// time is by day up to 92 days, then by week, month or year.
     pub fn to_html(&self) -> String {
         html::render(self)
