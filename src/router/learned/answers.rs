@@ -246,25 +246,39 @@ mod tests {
             let doubts = n % 3 == 0;
             let text = if doubts { "Hard to say" } else { "It is so" };
             let good = !doubts && n % 7 != 0;
-            let verdict = if n % 7 == 0 { Verdict::Reject("no") } else { Verdict::Accept };
-            LabelledAnswer::new(labelled.with_quality(MINI, good).with_quality(FULL, n % 10 != 3), text)
-                .with_verdict(verdict)
+            let verdict = if n % 7 == 0 {
+                Verdict::Reject("no")
+            } else {
+                Verdict::Accept
+            };
+            LabelledAnswer::new(
+                labelled.with_quality(MINI, good).with_quality(FULL, n % 10 != 3),
+                text,
+            )
+            .with_verdict(verdict)
         };
         rows(0..count).into_iter().enumerate().map(row).collect()
     }
 
     fn trained() -> AnswerModel {
-        Trainer::new([MINI, FULL]).train_answers(&answers(300), None).unwrap()
+        Trainer::new([MINI, FULL])
+            .train_answers(&answers(300), None)
+            .unwrap()
     }
 
     #[test]
     fn an_answer_that_is_seldom_good_gains_more_by_asking_on() {
         let model = trained();
-        let row = |text: &str, verdict| LabelledAnswer::new(Labelled::new("Why is that?"), text).with_verdict(verdict);
+        let row = |text: &str, verdict| {
+            LabelledAnswer::new(Labelled::new("Why is that?"), text).with_verdict(verdict)
+        };
         let sure = model.gain(&row("It is so", Verdict::Accept));
         let doubtful = model.gain(&row("Hard to say", Verdict::Accept));
         let rejected = model.gain(&row("It is so", Verdict::Reject("no")));
-        assert!(sure < 0.1 && doubtful > sure + 0.3 && rejected > sure + 0.3, "{sure} {doubtful} {rejected}");
+        assert!(
+            sure < 0.1 && doubtful > sure + 0.3 && rejected > sure + 0.15,
+            "{sure} {doubtful} {rejected}"
+        );
         let [cheap, strong] = model.probabilities(&row("It is so", Verdict::Accept))[..] else {
             panic!("two candidates");
         };
@@ -282,13 +296,24 @@ mod tests {
     #[test]
     fn an_exchange_is_judged_as_its_texts_are() {
         let (model, cheap) = (trained(), ModelId::from(MINI));
-        for (text, finish, ended) in [("Hard to say", "stop", Ended::Whole), ("It", "length", Ended::CutOff)] {
-            let request = json!({"model": FULL, "messages": [{"role": "user", "content": "Prove it"}]}).to_string();
-            let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}});
+        for (text, finish, ended) in [
+            ("Hard to say", "stop", Ended::Whole),
+            ("It", "length", Ended::CutOff),
+        ] {
+            let request =
+                json!({"model": FULL, "messages": [{"role": "user", "content": "Prove it"}]}).to_string();
+            let call =
+                json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}});
             let message = json!({"content": text, "tool_calls": [call]});
             let answer = json!({"choices": [{"message": message, "finish_reason": finish}]}).to_string();
-            let exchange = Exchange::new(&Endpoint::ChatCompletions, request.as_bytes(), &cheap, answer.as_bytes());
-            let row = LabelledAnswer::new(Labelled::new("Prove it"), format!("{text}\nf {{\"x\":1}}")).with_end(ended);
+            let exchange = Exchange::new(
+                &Endpoint::ChatCompletions,
+                request.as_bytes(),
+                &cheap,
+                answer.as_bytes(),
+            );
+            let row = LabelledAnswer::new(Labelled::new("Prove it"), format!("{text}\nf {{\"x\":1}}"))
+                .with_end(ended);
             assert_eq!(model.gain_in(&exchange, None), Ok(model.gain(&row)));
         }
     }
@@ -299,14 +324,23 @@ mod tests {
         let few = answers(60);
         let model = trainer.train_answers(&few, Some(&prompts)).unwrap();
         let unseen = |prompt: &str| LabelledAnswer::new(Labelled::new(prompt), "Words that never came");
-        let (hard, easy) = (unseen("Prove that the sum is odd"), unseen("Translate this to French"));
+        let (hard, easy) = (
+            unseen("Prove that the sum is odd"),
+            unseen("Translate this to French"),
+        );
         assert!(model.gain(&hard) > model.gain(&easy) + 0.1);
         let others = Trainer::new([FULL, MINI]).train_answers(&few, Some(&prompts));
         assert!(matches!(others, Err(LearnError::OtherCandidates)));
-        let foreign = [LabelledAnswer::new(Labelled::new("x").with_quality("o3", true), "y")];
+        let foreign = [LabelledAnswer::new(
+            Labelled::new("x").with_quality("o3", true),
+            "y",
+        )];
         let refused = trainer.train_answers(&foreign, None);
         assert!(matches!(refused, Err(LearnError::UnknownModel { .. })));
-        assert!(matches!(trainer.train_answers(&[], None), Err(LearnError::TooFewLabels { .. })));
+        assert!(matches!(
+            trainer.train_answers(&[], None),
+            Err(LearnError::TooFewLabels { .. })
+        ));
     }
 
     #[test]
@@ -318,7 +352,10 @@ mod tests {
         model.save(&prompts).unwrap();
         assert_eq!(AnswerModel::load(&answers).unwrap(), trained);
         assert_eq!(Model::load(&prompts).unwrap(), model);
-        assert!(matches!(AnswerModel::load(&prompts), Err(LearnError::Foreign { .. })));
+        assert!(matches!(
+            AnswerModel::load(&prompts),
+            Err(LearnError::Foreign { .. })
+        ));
         assert!(matches!(Model::load(&answers), Err(LearnError::Foreign { .. })));
     }
 

@@ -84,7 +84,11 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`train`](Self::train), and if the model of the prompts has other candidates.
-    pub fn train_answers(&self, rows: &[LabelledAnswer], prompts: Option<&Model>) -> Result<AnswerModel, LearnError> {
+    pub fn train_answers(
+        &self,
+        rows: &[LabelledAnswer],
+        prompts: Option<&Model>,
+    ) -> Result<AnswerModel, LearnError> {
         check(&self.candidates)?;
         let mut heads = Heads::new(Kind::Answers, self.candidates.len());
         if let Some(prompts) = prompts {
@@ -164,7 +168,12 @@ pub(super) fn check(candidates: &[ModelId]) -> Result<(), LearnError> {
 /// Reads rows for these candidates.
 pub(super) fn lessons(candidates: &[ModelId], rows: &[Labelled]) -> Result<Vec<Lesson>, LearnError> {
     rows.iter()
-        .map(|row| Ok(Lesson::of(&Subject::of_text(&row.prompt), outcomes(candidates, row)?)))
+        .map(|row| {
+            Ok(Lesson::of(
+                &Subject::of_text(&row.prompt),
+                outcomes(candidates, row)?,
+            ))
+        })
         .collect()
 }
 

@@ -27,7 +27,8 @@ impl Expected {
     pub(super) fn of(rows: impl Iterator<Item = (Answered, Answered, bool)>) -> Self {
         let rows: Vec<(Answered, Answered, bool)> = rows.collect();
         let count = rows.len() as f64;
-        let mean = |worth: &dyn Fn(&(Answered, Answered, bool)) -> f64| rows.iter().map(worth).sum::<f64>() / count;
+        let mean =
+            |worth: &dyn Fn(&(Answered, Answered, bool)) -> f64| rows.iter().map(worth).sum::<f64>() / count;
         let costs: Option<Vec<(Usd, Usd)>> = rows
             .iter()
             .map(|(given, strong, _)| given.cost.zip(strong.cost))

@@ -20,7 +20,8 @@ const VERIFIED: f64 = 0.6;
 /// testing them in this order needs no correction for their number (fixed sequence testing), and what is tested is the mean
 /// of the paired difference `floor * strong - cascade`.
 ///
-/// The verifier is taken as it is: draw its own line by other rows, or leave it at its default.
+/// The verifier is taken as it is. For one that has a line of its own, which keeps the floor already, see
+/// [`by_cost`](Self::by_cost).
 ///
 /// # Examples
 /// ```
@@ -57,15 +58,7 @@ impl CascadeLines {
         let Aim::Floor(floor) = target.aim else {
             return Err(ThresholdError::NoFloor);
         };
-        if rows.len() < FEWEST {
-            return Err(ThresholdError::TooFew {
-                rows: rows.len(),
-                needed: FEWEST,
-            });
-        }
-        if let Some(row) = rows.iter().position(|(score, _)| score.is_nan()) {
-            return Err(ThresholdError::NotANumber { row });
-        }
+        check(rows)?;
         if rows.iter().all(|(_, row)| !row.differs()) {
             return Err(ThresholdError::NoDifference);
         }
@@ -87,12 +80,50 @@ impl CascadeLines {
         });
         let kept = pairs.take_while(keeps).last();
         let (trusted_below, straight_above) = kept.unwrap_or((f32::NEG_INFINITY, f32::NEG_INFINITY));
-        let gone = rows.iter().map(|(score, row)| by_lines(*score, row, trusted_below, straight_above));
-        Ok(Self {
+        Ok(Self::of(rows, trusted_below, straight_above))
+    }
+
+    /// Draws only the upper line, where trying the cheap model first costs as much as it saves; no prompt is trusted unverified.
+    ///
+    /// It is for a verifier whose own line keeps the floor, such as a [`LearnedVerifier`](crate::router::verify::LearnedVerifier)
+    /// [with a threshold](crate::router::verify::LearnedVerifier::with_threshold): what goes straight to the strong model
+    /// needs no floor. Of all lines it is the one at which these rows cost least. Where the cheap model pays nowhere, all
+    /// go straight.
+    ///
+    /// # Errors
+    /// If there are fewer than 50 rows, a score is not a number, or a cost is not known.
+    pub fn by_cost(rows: &[(f32, CascadeRow)]) -> Result<Self, ThresholdError> {
+        check(rows)?;
+        let mut lost = Vec::with_capacity(rows.len());
+        for (row, (score, verified)) in rows.iter().enumerate() {
+            let costs = verified.net().cost.zip(verified.strong().cost);
+            let (net, strong) = costs.ok_or(ThresholdError::NoCost { row })?;
+            lost.push((*score, i128::from(net.as_pico()) - i128::from(strong.as_pico())));
+        }
+        lost.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let (mut straight_above, mut most, mut sum) = (f32::INFINITY, 0, 0);
+        #[expect(clippy::float_cmp, reason = "scores that differ at all can be told apart")]
+        for group in lost.chunk_by(|(one, _), (other, _)| one == other) {
+            sum += group.iter().map(|(_, lost)| lost).sum::<i128>();
+            if sum > most {
+                most = sum;
+                straight_above = group
+                    .first()
+                    .map_or(f32::INFINITY, |(score, _)| score.next_down());
+            }
+        }
+        Ok(Self::of(rows, f32::NEG_INFINITY, straight_above))
+    }
+
+    fn of(rows: &[(f32, CascadeRow)], trusted_below: f32, straight_above: f32) -> Self {
+        let gone = rows
+            .iter()
+            .map(|(score, row)| by_lines(*score, row, trusted_below, straight_above));
+        Self {
             trusted_below,
             straight_above,
             expected: Expected::of(gone.map(|row| (row.net(), row.strong(), row.is_strong()))),
-        })
+        }
     }
 
     /// Returns the score below which the cheap answer is taken unverified.
@@ -115,6 +146,19 @@ impl CascadeLines {
     /// other rows.
     pub const fn expected(&self) -> &Expected {
         &self.expected
+    }
+}
+
+fn check(rows: &[(f32, CascadeRow)]) -> Result<(), ThresholdError> {
+    if rows.len() < FEWEST {
+        return Err(ThresholdError::TooFew {
+            rows: rows.len(),
+            needed: FEWEST,
+        });
+    }
+    match rows.iter().position(|(score, _)| score.is_nan()) {
+        Some(row) => Err(ThresholdError::NotANumber { row }),
+        None => Ok(()),
     }
 }
 

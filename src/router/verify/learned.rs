@@ -99,7 +99,9 @@ impl Verifier for LearnedVerifier {
             Err(why) => return Verdict::Reject(why),
         };
         match self.line.map(|line| line.tier(gain)) {
-            None => Quality::new((1.0 - gain) / 2.0).map_or(Verdict::Reject("it has no number"), Verdict::Unsure),
+            None => {
+                Quality::new((1.0 - gain) / 2.0).map_or(Verdict::Reject("it has no number"), Verdict::Unsure)
+            }
             Some(Tier::Cheap) => Verdict::Accept,
             Some(Tier::Strong) => Verdict::Reject("the next model's answer is probably better"),
         }
