@@ -6,7 +6,11 @@ use thrifty::router::{Answered, CascadeLines, CascadeRow, Course, Quality, Targe
 
 fn row(score: f32, accepted: bool, cheap: bool, strong: bool) -> (f32, CascadeRow) {
     let priced = |good: bool, pico| Answered::new(Quality::from(good)).with_cost(Usd::from_pico(pico));
-    let course = if accepted { Course::Accepted } else { Course::Rejected };
+    let course = if accepted {
+        Course::Accepted
+    } else {
+        Course::Rejected
+    };
     let row = CascadeRow::new(course, priced(cheap, 1_000), priced(strong, 10_000));
     (score, row.with_second_opinion(Some(Usd::from_pico(500))))
 }
@@ -31,7 +35,10 @@ fn worth(quality: Quality) -> f64 {
 fn gone(lines: &CascadeLines, rows: &[(f32, CascadeRow)]) -> (f64, i64) {
     let answers = rows.iter().map(|(score, row)| lines.apply(*score, row).net());
     answers.fold((0.0, 0), |(quality, cost), answer| {
-        (quality + worth(answer.quality), cost + answer.cost.unwrap().as_pico())
+        (
+            quality + worth(answer.quality),
+            cost + answer.cost.unwrap().as_pico(),
+        )
     })
 }
 
@@ -42,7 +49,9 @@ fn a_floor_is_kept_on_other_traffic_as_often_as_the_confidence_says() {
     let often = |confidence: f64| {
         let target = Target::quality_floor(0.97).with_confidence(confidence);
         let lines = (0..100).map(|seed| CascadeLines::pick(&traffic(1_000, seed), &target).unwrap());
-        lines.filter(|lines| gone(lines, &other).0 >= 0.97 * strong).count()
+        lines
+            .filter(|lines| gone(lines, &other).0 >= 0.97 * strong)
+            .count()
     };
     let (sure, on_average) = (often(0.95), often(0.5));
     assert!(sure >= 90, "{sure} of 100 with a confidence of 0.95");
@@ -71,13 +80,21 @@ fn the_upper_line_by_cost_is_the_cheapest_of_all() {
 
 #[test]
 fn where_the_cheap_model_never_pays_all_go_straight() {
-    let rows: Vec<_> = (0_u8..100).map(|i| row(f32::from(i), i == 4, false, true)).collect();
+    let rows: Vec<_> = (0_u8..100)
+        .map(|i| row(f32::from(i), i == 4, false, true))
+        .collect();
     let lines = CascadeLines::by_cost(&rows).unwrap();
-    let asked = rows.iter().filter(|(score, row)| {
-        lines.apply(*score, row).net().cost.unwrap() != Usd::from_pico(10_000)
-    });
-    assert_eq!(asked.count(), 5, "up to the one that was accepted: it saves more than four tries cost");
-    let never: Vec<_> = (0_u8..100).map(|i| row(f32::from(i), false, false, true)).collect();
+    let asked = rows
+        .iter()
+        .filter(|(score, row)| lines.apply(*score, row).net().cost.unwrap() != Usd::from_pico(10_000));
+    assert_eq!(
+        asked.count(),
+        5,
+        "up to the one that was accepted: it saves more than four tries cost"
+    );
+    let never: Vec<_> = (0_u8..100)
+        .map(|i| row(f32::from(i), false, false, true))
+        .collect();
     let lines = CascadeLines::by_cost(&never).unwrap();
     assert_eq!(lines.expected().saved, Some(0.0));
 }
@@ -93,15 +110,23 @@ fn rows_and_targets_that_say_nothing_are_refused() {
     let no_number = ThresholdError::NotANumber { row: 60 };
     assert_eq!(CascadeLines::pick(&broken, &floor), Err(no_number.clone()));
     assert_eq!(CascadeLines::by_cost(&broken), Err(no_number));
-    let same: Vec<_> = (0_u8..100).map(|i| row(f32::from(i), true, i % 3 == 0, i % 3 == 0)).collect();
-    assert_eq!(CascadeLines::pick(&same, &floor), Err(ThresholdError::NoDifference));
+    let same: Vec<_> = (0_u8..100)
+        .map(|i| row(f32::from(i), true, i % 3 == 0, i % 3 == 0))
+        .collect();
+    assert_eq!(
+        CascadeLines::pick(&same, &floor),
+        Err(ThresholdError::NoDifference)
+    );
     let share = Target::strong_share(0.5);
     assert_eq!(CascadeLines::pick(&rows, &share), Err(ThresholdError::NoFloor));
     let beyond = Target::quality_floor(1.5);
     assert_eq!(CascadeLines::pick(&rows, &beyond), Err(ThresholdError::BadTarget));
     let mut unpriced = rows;
     unpriced[17].1 = unpriced[17].1.with_second_opinion(None);
-    assert_eq!(CascadeLines::by_cost(&unpriced), Err(ThresholdError::NoCost { row: 17 }));
+    assert_eq!(
+        CascadeLines::by_cost(&unpriced),
+        Err(ThresholdError::NoCost { row: 17 })
+    );
     let lines = CascadeLines::pick(&unpriced, &floor).unwrap();
     assert!(lines.trusted_below() > f32::NEG_INFINITY || lines.straight_above() == f32::NEG_INFINITY);
 }
@@ -109,7 +134,8 @@ fn rows_and_targets_that_say_nothing_are_refused() {
 /// Rows with few different scores, so that many share one.
 fn any_rows() -> impl Strategy<Value = Vec<(f32, CascadeRow)>> {
     let any_row = (0_i8..20, any::<bool>(), any::<bool>(), any::<bool>());
-    let row = any_row.prop_map(|(score, accepted, cheap, strong)| row(f32::from(score), accepted, cheap, strong));
+    let row =
+        any_row.prop_map(|(score, accepted, cheap, strong)| row(f32::from(score), accepted, cheap, strong));
     prop::collection::vec(row, 50..150)
 }
 

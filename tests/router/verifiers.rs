@@ -4,11 +4,12 @@ use futures_util::FutureExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use thrifty::router::verify::{
-    Agreement, Exchange, Finished, LearnedVerifier, MatchesSchema, ValidToolCalls, Verdict, Verifier, VerifierExt,
-    verifier_fn,
+    Agreement, Exchange, Finished, LearnedVerifier, MatchesSchema, ValidToolCalls, Verdict, Verifier,
+    VerifierExt, verifier_fn,
 };
 use thrifty::router::{
-    AnswerModel, CascadeRouter, Labelled, LabelledAnswer, Quality, Route, RouteRequest, Score, Step, Threshold, Trainer,
+    AnswerModel, CascadeRouter, Labelled, LabelledAnswer, Quality, Route, RouteRequest, Score, Step,
+    Threshold, Trainer,
 };
 use thrifty::{Endpoint, ModelId};
 
@@ -261,7 +262,11 @@ fn answers() -> AnswerModel {
         let labelled = Labelled::new(format!("what is {n}"))
             .with_quality(MINI, !doubts && !rejected)
             .with_quality(FULL, true);
-        let verdict = if rejected { Verdict::Reject("no") } else { Verdict::Accept };
+        let verdict = if rejected {
+            Verdict::Reject("no")
+        } else {
+            Verdict::Accept
+        };
         LabelledAnswer::new(labelled, if doubts { "hard to say" } else { "surely so" }).with_verdict(verdict)
     };
     let rows: Vec<_> = (0..600).map(row).collect();
@@ -273,11 +278,15 @@ fn a_learned_verifier_is_the_surer_the_less_is_gained_by_asking_on() {
     let model = answers();
     let request = json!({"messages": [{"role": "user", "content": "what is 5"}]});
     let heard = |verdict: Verdict| LearnedVerifier::new(model.clone()).hearing(verifier_fn(move |_| verdict));
-    let quality = |verifier: &LearnedVerifier, answer: &Value| match judge(verifier, &CHAT, &request, answer) {
+    let quality = |verifier: &LearnedVerifier, answer: &Value| match judge(verifier, &CHAT, &request, answer)
+    {
         Verdict::Unsure(quality) => quality.get(),
         other => panic!("{other:?}"),
     };
-    let (sure, doubtful) = (chat(&json!("surely so"), "stop"), chat(&json!("hard to say"), "stop"));
+    let (sure, doubtful) = (
+        chat(&json!("surely so"), "stop"),
+        chat(&json!("hard to say"), "stop"),
+    );
     let accepted = heard(Verdict::Accept);
     let good = quality(&accepted, &sure);
     assert!(good > 0.4 && quality(&accepted, &doubtful) < good - 0.1);
@@ -310,16 +319,22 @@ fn a_learned_verifier_asks_whom_it_hears_and_rejects_what_it_cannot_read() {
     assert_eq!(alone.second_opinion(), None);
     for (request, answer, why) in [
         (&*request, "{}", "it cannot be read"),
-        (&*request, "{"choices":[]}", "it is empty"),
+        (&*request, r#"{"choices":[]}"#, "it is empty"),
         ("[]", &*answer, "it cannot be read"),
         ("{}", &*answer, "the prompt has no text"),
     ] {
-        assert_eq!(judge_bytes(&alone, &CHAT, request, answer, None), Verdict::Reject(why));
+        assert_eq!(
+            judge_bytes(&alone, &CHAT, request, answer, None),
+            Verdict::Reject(why)
+        );
     }
     let other = ModelId::from("o3");
     let exchange = Exchange::new(&CHAT, request.as_bytes(), &other, answer.as_bytes());
     let verdict = alone.judge(&exchange).now_or_never().unwrap();
-    assert_eq!(verdict, Verdict::Reject("nothing was learned of this model's answers"));
+    assert_eq!(
+        verdict,
+        Verdict::Reject("nothing was learned of this model's answers")
+    );
     let shown = format!("{:?}", agreement());
     assert!(!shown.contains("surely") && shown.len() < 400, "{shown}");
 }
