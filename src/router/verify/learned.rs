@@ -22,6 +22,25 @@ use crate::router::{AnswerModel, Quality, Threshold, Tier};
 ///   cascade accepts, the strong model's answer is no more probably good
 /// - no other verifier is heard
 ///
+/// # What it is worth
+/// Of the one set that it could be measured on, only the letter and the length of each answer are known, not its words: 11,997
+/// questions of MMLU-Pro, at list prices. Savings net of every step, means and standard deviations of 20 splits, in percent;
+/// the line keeps a floor of 99.3 %, and [`CascadeLines::by_cost`](crate::router::CascadeLines::by_cost) spares the cheap model
+/// where it does not pay. Rounded, for they hang on how tokens are counted; all keep between 99.3 and 100 % of the quality.
+///
+/// | | Gemini 1.5 Flash, then Pro; Llama 3.1 8B heard | Llama 3.1 8B, then Gemini 1.5 Pro; Flash heard |
+/// |---|---|---|
+/// | hearing agreement | 38 +- 8 | 26 +- 5 |
+/// | alone | 36 +- 7 | 3 +- 1 |
+/// | agreement with a prompt score | 36 +- 7 | 18 +- 2 |
+/// | agreement without one | 27 +- 1 | 27 +- 1 |
+/// | the prompt score alone | 31 +- 6 | 2 +- 1 |
+///
+/// It is no worse than the better of agreement and prompt score, within the spread, without having to know which that is. With
+/// 600 labelled answers instead of 7,200 it saves 28 and 22; begun with what the router learned of prompts
+/// ([`train_answers`](crate::router::Trainer::train_answers)), 36 and 26. Where the cheap model costs more than an eighth of the
+/// strong one, as Llama 3.1 8B and 70B do, and is much weaker, no way was found to save more than 2 %.
+///
 /// # Examples
 /// ```
 /// use thrifty::router::verify::{Finished, LearnedVerifier, VerifierExt};
