@@ -245,9 +245,10 @@ enum Hears {
 fn scored(pair: &Pair, prompts: &Model, parts: [&[usize]; 3], hears: Hears) -> Decided {
     let row = |at: &usize| {
         let row = &pair.rows[*at];
-        let verdict = match row.agreed {
-            true => Verdict::Accept,
-            false => Verdict::Reject("the second model does not agree"),
+        let verdict = if row.agreed {
+            Verdict::Accept
+        } else {
+            Verdict::Reject("the second model does not agree")
         };
         let answer = LabelledAnswer::new(pair.set.labelled[row.number].clone(), row.text.as_str());
         match hears {

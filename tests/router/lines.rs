@@ -65,9 +65,9 @@ fn the_upper_line_by_cost_is_the_cheapest_of_all() {
     assert_eq!(by_cost.trusted_below(), f32::NEG_INFINITY);
     let (_, cost) = gone(&by_cost, &rows);
     let straight = rows.iter().map(|(line, _)| {
-        let answers = rows.iter().map(|(score, row)| match score > line {
-            true => 10_000,
-            false => row.net().cost.unwrap().as_pico(),
+        let answers = rows.iter().map(|(score, row)| {
+            let verified = row.net().cost.unwrap().as_pico();
+            if score > line { 10_000 } else { verified }
         });
         answers.sum::<i64>()
     });

@@ -80,7 +80,8 @@ impl Trainer {
 
     /// Trains on answers of the first candidate, each with its prompt. A row need not have a label of each candidate.
     ///
-    /// It begins with what a model learned of prompts alone, such as that of a [`LearnedRouter`](crate::router::LearnedRouter).
+    /// With a model of prompts, such as that of a [`LearnedRouter`](crate::router::LearnedRouter), it begins with what that
+    /// learned: worth it where fewer answers are labelled than prompts.
     ///
     /// # Errors
     /// As [`train`](Self::train), and if the model of the prompts has other candidates.
