@@ -5,72 +5,118 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
-use thrifty::Usd;
 use thrifty::pricing::{Price, PriceBook};
+use thrifty::router::verify::Verdict;
 use thrifty::router::{
-    Answered, CascadeRow, Course, Decided, Evaluator, HeldOut, Labelled, Misstep, Quality, Target, Threshold,
-    Tier,
+    Answered, CascadeLines, CascadeRow, Course, Decided, Evaluator, HeldOut, Labelled, LabelledAnswer,
+    Misstep, Model, Quality, Target, Threshold, Tier, Trainer,
 };
+use thrifty::{ModelId, Usd};
 
-use crate::data::Set;
+use crate::data::{LLAMA, Set};
 use crate::prices::prices;
 use crate::quality::train;
 use crate::splits::{Spread, in_parallel, shuffled};
 
-const SECOND: &str = "llama-3.1-8b-instruct";
-
 /// What the second opinion costs, a million tokens of input and output: Groq's, the middle of a list, and Bedrock's.
 const SECOND_PRICES: [(&str, &str); 3] = [("0.05", "0.08"), ("0.10", "0.10"), ("0.22", "0.22")];
 
-/// How many seeds are measured. The three settings below were chosen on the 40 seeds from 1,000 on, and nothing by these.
+/// How many seeds are measured. The settings below, and those of `CascadeLines`, were chosen on the 40 seeds from 1,000 on, and nothing by these.
 const SEEDS: usize = 20;
 
 /// What the lines are drawn to keep of the strong model's quality, with a confidence just above even odds.
 const FLOOR: f64 = 0.993;
 const CONFIDENCE: f64 = 0.6;
 
-/// The share of prompts, lowest score first, of which none goes straight to the strong model before any is trusted.
-const VERIFIED: f64 = 0.6;
-
-/// How many pairs of lines are tried, in an order fixed beforehand.
-const STEPS: u32 = 60;
-
-/// The normal quantile of the confidence.
-const Z: f64 = 0.253_35;
-
 /// The floors by which the prompt alone is measured, to compare it at the quality that the cascade came to.
-const FLOORS: [f64; 7] = [0.98, 0.985, 0.99, 0.992_5, 0.995, 0.997_5, 1.0];
+const FLOORS: [f64; 8] = [0.98, 0.985, 0.99, 0.992_5, FLOOR, 0.995, 0.997_5, 1.0];
 
 /// A prompt: its answers, whether the two cheap models agreed, and what the second opinion costs by each of the prices.
-#[derive(Clone, Copy)]
 struct Row {
     number: usize,
     cheap: Answered,
     strong: Answered,
+    /// The letter that the cheap model answered, and blanks: all that is known of its answer is its length.
+    text: String,
     agreed: bool,
     second: [Option<Usd>; 3],
 }
 
-/// A prompt with its score.
-type Scored = (f32, Row);
-
-/// The two lines of `CascadeRouter::with_prompt_score`.
-#[derive(Clone, Copy)]
-struct Lines {
-    trusted_below: f32,
-    straight_above: f32,
+/// Two models, what they and a third one made of prompts.
+struct Pair<'a> {
+    set: &'a Set,
+    rows: Vec<Row>,
 }
+
+/// A prompt with its score.
+type Scored<'a> = (f32, &'a Row);
 
 /// What came of one seed: the cascade by each of the prices, agreement alone, and the prompt alone at each floor.
 struct Outcome {
     cascade: [Decided; 3],
     agreement: Decided,
     prompt: Vec<Decided>,
+    scored: Decided,
+    scored_hearing: Decided,
 }
 
+/// Measures Flash and Pro with Llama's opinion, and, that nothing is made for one pair, Llama and Pro with Flash's.
 pub(crate) fn run(set: &Set) {
-    let rows = read(set);
-    let outcomes = in_parallel(SEEDS, |seed| measure(set, &rows, seed as u64));
+    let lines = letters(set);
+    let answered: Vec<usize> = (0..lines.len())
+        .filter(|row| lines[*row]["score"].is_object())
+        .collect();
+    let costs = SECOND_PRICES.map(|(input, output)| {
+        let price = Price::per_mtok(input, output).unwrap();
+        let prices = prices().unwrap().with_price(LLAMA, price);
+        second_costs(set, &lines, &answered, &prices)
+    });
+    let second = |at: usize| [0, 1, 2].map(|list: usize| costs[list][at]);
+    let rows = read(set, &lines, &answered, LLAMA, second);
+    goal(&Pair { set, rows });
+
+    let labelled = answered.iter().map(|row| {
+        let chars = |model: &str| lines[*row]["output_chars"][model].as_u64().unwrap();
+        let quality = lines[*row]["score"][LLAMA].as_f64().unwrap();
+        let strong = set.answered[*row].strong.quality;
+        let of_both = &set.labelled[*row];
+        Labelled::new(&of_both.prompt)
+            .with_quality(LLAMA, quality >= 0.5)
+            .with_quality(set.strong, strong)
+            .with_output_tokens(LLAMA, chars(LLAMA).div_ceil(4))
+            .with_output_tokens(set.strong, of_both.output_tokens[&ModelId::from(set.strong)])
+    });
+    let other = Set::of("mmlupro_llama_pro", LLAMA, set.strong, 0, labelled.collect());
+    let lines: Vec<Value> = answered.iter().map(|row| lines[*row].clone()).collect();
+    let second = |at: usize| [set.answered[answered[at]].cheap.cost; 3];
+    let all: Vec<usize> = (0..lines.len()).collect();
+    let rows = read(&other, &lines, &all, set.cheap, second);
+    let pair = Pair { set: &other, rows };
+    compare(&pair, &in_parallel(SEEDS, |seed| measure(&pair, seed as u64)));
+}
+
+/// Prints what a learned score of the answer is worth, beside what there is without it.
+fn compare(pair: &Pair, outcomes: &[Outcome]) {
+    let both = |decided: &dyn Fn(&Outcome) -> &Decided| {
+        let kept = Spread::of(outcomes.iter().map(|outcome| quality(decided(outcome))));
+        let net = Spread::of(outcomes.iter().map(|outcome| saved(decided(outcome))));
+        format!("saves {net:#} at {kept:#}")
+    };
+    let at_floor = FLOORS.iter().position(|floor| *floor == FLOOR).unwrap();
+    println!(
+        "router/cascade-scored {}: learned score of the answer {}; hearing agreement {}; prompt only {}; agreement alone {}; \
+         agreement and prompt {}",
+        pair.set.name,
+        both(&|outcome| &outcome.scored),
+        both(&|outcome| &outcome.scored_hearing),
+        both(&|outcome| &outcome.prompt[at_floor]),
+        both(&|outcome| &outcome.agreement),
+        both(&|outcome| &outcome.cascade[0]),
+    );
+}
+
+fn goal(pair: &Pair) {
+    let outcomes = in_parallel(SEEDS, |seed| measure(pair, seed as u64));
     let both = |decided: &dyn Fn(&Outcome) -> Decided| {
         let decided: Vec<Decided> = outcomes.iter().map(decided).collect();
         (
@@ -111,32 +157,39 @@ pub(crate) fn run(set: &Set) {
         missteps(&|decided| decided.missteps.unwrap().in_vain),
         missteps(&|decided| decided.missteps.unwrap().hasty),
     );
+    compare(pair, &outcomes);
 }
 
 /// Trains on 60 % of the rows, draws the lines by 20 %, and looks at the others.
-fn measure(set: &Set, rows: &[Row], seed: u64) -> Outcome {
+fn measure(pair: &Pair, seed: u64) -> Outcome {
+    let (set, rows) = (pair.set, &pair.rows);
     let order = shuffled(rows.len(), seed);
     let (test, rest) = order.split_at(order.len() / 5);
     let (held_out, train_on) = rest.split_at(rest.len() / 4);
     let numbers: Vec<usize> = train_on.iter().map(|at| rows[*at].number).collect();
     let model = train(set, &numbers);
-    let scored = |part: &[usize]| -> Vec<Scored> {
+    let parts = [train_on, held_out, test];
+    let of_prompts = |part: &[usize]| -> Vec<Scored<'_>> {
         let row = |at: &usize| {
             (
                 model.score_text(&set.labelled[rows[*at].number].prompt),
-                rows[*at],
+                &rows[*at],
             )
         };
         part.iter().map(row).collect()
     };
-    let (held_out, test) = (scored(held_out), scored(test));
-    let lines = draw(&held_out);
-    let cascade = [0, 1, 2].map(|list| decide(&test, |row| lines.row(row, list)));
-    let verified = Lines {
-        trusted_below: f32::NEG_INFINITY,
-        straight_above: f32::INFINITY,
-    };
-    let as_held_out = |(score, row): &Scored| HeldOut::new(*score, row.cheap, row.strong);
+    let (held_out, test) = (of_prompts(held_out), of_prompts(test));
+    let verified: Vec<(f32, CascadeRow)> = held_out
+        .iter()
+        .map(|(score, row)| (*score, by_agreement(row, 0)))
+        .collect();
+    let lines = CascadeLines::pick(&verified, &target()).unwrap();
+    let cascade = [0, 1, 2].map(|list| {
+        decide(&test, |(score, row)| {
+            lines.apply(*score, &by_agreement(row, list))
+        })
+    });
+    let as_held_out = |(score, row): &Scored<'_>| HeldOut::new(*score, row.cheap, row.strong);
     let by_prompt: Vec<HeldOut> = held_out.iter().map(as_held_out).collect();
     let prompt = FLOORS.iter().map(|floor| {
         let target = Target::quality_floor(*floor).with_confidence(CONFIDENCE);
@@ -151,64 +204,85 @@ fn measure(set: &Set, rows: &[Row], seed: u64) -> Outcome {
     });
     Outcome {
         cascade,
-        agreement: decide(&test, |row| verified.row(row, 0)),
+        agreement: decide(&test, |(_, row)| by_agreement(row, 0)),
         prompt: prompt.collect(),
+        scored: scored(pair, &model, parts, Hears::Nobody),
+        scored_hearing: scored(pair, &model, parts, Hears::Agreement),
     }
 }
 
-/// Moves both lines from verifying or going straight towards trusting all, for as long as the floor is kept, as
-/// `Threshold` moves its one: pairs in an order fixed beforehand, and a paired bound.
-fn draw(rows: &[Scored]) -> Lines {
-    let mut scores: Vec<f32> = rows.iter().map(|(score, _)| *score).collect();
-    scores.sort_by(f32::total_cmp);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a place in a list"
-    )]
-    let quantile = |share: f64| scores[(share * (scores.len() - 1) as f64) as usize];
-    let at = |step: u32| {
-        let share = f64::from(step) / f64::from(STEPS);
-        Lines {
-            trusted_below: quantile(share),
-            straight_above: quantile(VERIFIED + (1.0 - VERIFIED) * share),
-        }
+/// What the cascade does with a prompt that is verified by agreement.
+fn by_agreement(row: &Row, list: usize) -> CascadeRow {
+    let course = if row.agreed {
+        Course::Accepted
+    } else {
+        Course::Rejected
     };
-    let holds = |lines: &Lines| {
-        let short = rows.iter().map(|row| {
-            let answer = lines.row(row, 0).net();
-            FLOOR * f64::from(row.1.strong.quality.get()) - f64::from(answer.quality.get())
-        });
-        let short: Vec<f64> = short.collect();
-        let count = short.len() as f64;
-        let mean = short.iter().sum::<f64>() / count;
-        let squares: f64 = short.iter().map(|value| (value - mean).powi(2)).sum();
-        mean + Z * (squares / (count - 1.0) / count).sqrt() <= 0.0
-    };
-    let always_strong = Lines {
-        trusted_below: f32::NEG_INFINITY,
-        straight_above: f32::NEG_INFINITY,
-    };
-    let kept = (0..=STEPS).map(at).take_while(holds);
-    kept.last().unwrap_or(always_strong)
+    CascadeRow::new(course, row.cheap, row.strong).with_second_opinion(row.second[list])
 }
 
-impl Lines {
-    fn row(self, (score, row): &Scored, list: usize) -> CascadeRow {
-        let took = |course| CascadeRow::new(course, row.cheap, row.strong);
-        if *score > self.straight_above {
-            took(Course::Straight)
-        } else if *score < self.trusted_below {
-            took(Course::Accepted)
-        } else if row.agreed {
-            took(Course::Accepted).with_second_opinion(row.second[list])
+/// What the cascade does by a learned score of the answer.
+fn by_gain(row: &Row, gain: f32, line: &Threshold, hears: Hears) -> CascadeRow {
+    let course = match line.tier(gain) {
+        Tier::Cheap => Course::Accepted,
+        Tier::Strong => Course::Rejected,
+    };
+    let taken = CascadeRow::new(course, row.cheap, row.strong);
+    match hears {
+        Hears::Nobody => taken,
+        Hears::Agreement => taken.with_second_opinion(row.second[0]),
+    }
+}
+
+/// Who else is heard by the learned score of an answer.
+#[derive(Clone, Copy)]
+enum Hears {
+    Nobody,
+    Agreement,
+}
+
+/// Trains a score of answers on some rows, draws its line and that of the prompts by others, and looks at the rest.
+fn scored(pair: &Pair, prompts: &Model, parts: [&[usize]; 3], hears: Hears) -> Decided {
+    let row = |at: &usize| {
+        let row = &pair.rows[*at];
+        let verdict = if row.agreed {
+            Verdict::Accept
         } else {
-            took(Course::Rejected).with_second_opinion(row.second[list])
+            Verdict::Reject("the second model does not agree")
+        };
+        let answer = LabelledAnswer::new(pair.set.labelled[row.number].clone(), row.text.as_str());
+        match hears {
+            Hears::Nobody => answer,
+            Hears::Agreement => answer.with_verdict(verdict),
         }
-    }
+    };
+    let [train_on, held_out, test] = parts.map(|part| part.iter().map(row).collect::<Vec<_>>());
+    let trainer = Trainer::new([pair.set.cheap, pair.set.strong]);
+    let model = trainer.train_answers(&train_on, None).unwrap();
+    let gains = held_out.iter().zip(parts[1]).map(|(answer, at)| {
+        let row = &pair.rows[*at];
+        HeldOut::new(model.gain(answer), row.cheap, row.strong)
+    });
+    let line = Threshold::pick(&gains.collect::<Vec<_>>(), &target()).unwrap();
+    let decided = |answers: &[LabelledAnswer], part: &[usize]| -> Vec<(f32, CascadeRow)> {
+        let rows = answers.iter().zip(part).map(|(answer, at)| {
+            let score = prompts.score_text(&answer.labelled.prompt);
+            (score, by_gain(&pair.rows[*at], model.gain(answer), &line, hears))
+        });
+        rows.collect()
+    };
+    let lines = CascadeLines::by_cost(&decided(&held_out, parts[1])).unwrap();
+    let gone = decided(&test, parts[2])
+        .into_iter()
+        .map(|(score, row)| lines.apply(score, &row));
+    Decided::of_cascade(&gone.collect::<Vec<_>>()).unwrap()
 }
 
-fn decide(rows: &[Scored], row: impl Fn(&Scored) -> CascadeRow) -> Decided {
+fn target() -> Target {
+    Target::quality_floor(FLOOR).with_confidence(CONFIDENCE)
+}
+
+fn decide(rows: &[Scored<'_>], row: impl Fn(&Scored<'_>) -> CascadeRow) -> Decided {
     Decided::of_cascade(&rows.iter().map(row).collect::<Vec<_>>()).unwrap()
 }
 
@@ -229,26 +303,25 @@ fn at_quality(measured: &[(f64, f64)], quality: f64) -> Option<f64> {
     Some(between[0].1 + share * (between[1].1 - between[0].1))
 }
 
-/// Reads the letters that the models answered. The rows to which Llama's answer was not published are left out.
-fn read(set: &Set) -> Vec<Row> {
+/// Reads the letters that the models answered.
+fn letters(set: &Set) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/data/mmlupro_letters.jsonl.gz");
     let lines = BufReader::new(GzDecoder::new(std::fs::File::open(path).unwrap())).lines();
     let lines: Vec<Value> = lines
         .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
         .collect();
     assert_eq!(lines.len(), set.labelled.len(), "one line for each prompt");
-    let answered: Vec<usize> = (0..lines.len())
-        .filter(|row| lines[*row]["score"].is_object())
-        .collect();
-    let costs = SECOND_PRICES.map(|(input, output)| {
-        let price = Price::per_mtok(input, output).unwrap();
-        second_costs(
-            set,
-            &lines,
-            &answered,
-            &prices().unwrap().with_price(SECOND, price),
-        )
-    });
+    lines
+}
+
+/// Puts the letters to the rows. Those to which Llama's answer was not published are left out.
+fn read(
+    set: &Set,
+    lines: &[Value],
+    answered: &[usize],
+    second: &str,
+    costs: impl Fn(usize) -> [Option<Usd>; 3],
+) -> Vec<Row> {
     let rows = answered.iter().enumerate().map(|(at, number)| {
         let letter = |model: &str| lines[*number]["answer"][model].as_str();
         let HeldOut { cheap, strong, .. } = set.answered[*number];
@@ -258,12 +331,15 @@ fn read(set: &Set) -> Vec<Row> {
                 || cheap.quality == strong.quality,
             "the same letter is as good: line {number} is of this prompt"
         );
+        let chars = set.labelled[*number].output_tokens[&ModelId::from(set.cheap)] * 4;
+        let blanks = " ".repeat(usize::try_from(chars).unwrap());
         Row {
             number: *number,
             cheap,
             strong,
-            agreed: letter(set.cheap).is_some() && letter(set.cheap) == letter(SECOND),
-            second: [0, 1, 2].map(|list: usize| costs[list][at]),
+            text: letter(set.cheap).unwrap_or_default().to_owned() + &blanks,
+            agreed: letter(set.cheap).is_some() && letter(set.cheap) == letter(second),
+            second: costs(at),
         }
     });
     rows.collect()
@@ -272,13 +348,13 @@ fn read(set: &Set) -> Vec<Row> {
 /// Returns what Llama's answers cost.
 fn second_costs(set: &Set, lines: &[Value], answered: &[usize], prices: &PriceBook) -> Vec<Option<Usd>> {
     let labelled = answered.iter().map(|row| {
-        let chars = lines[*row]["output_chars"][SECOND].as_u64().unwrap();
+        let chars = lines[*row]["output_chars"][LLAMA].as_u64().unwrap();
         Labelled::new(&set.labelled[*row].prompt)
-            .with_quality(SECOND, Quality::GOOD)
+            .with_quality(LLAMA, Quality::GOOD)
             .with_quality(set.strong, Quality::GOOD)
-            .with_output_tokens(SECOND, chars.div_ceil(4))
+            .with_output_tokens(LLAMA, chars.div_ceil(4))
     });
-    let evaluator = Evaluator::new(SECOND, set.strong, prices).with_draws(0);
+    let evaluator = Evaluator::new(LLAMA, set.strong, prices).with_draws(0);
     let evaluation = evaluator.read(&labelled.collect::<Vec<_>>()).unwrap();
     let rows = evaluation.held_out(&crate::data::Nothing).unwrap();
     rows.iter().map(|row| row.cheap.cost).collect()

@@ -4,9 +4,13 @@ use std::io::BufReader;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
+use thrifty::pricing::Price;
 use thrifty::router::{Evaluator, HeldOut, Labelled, RouteRequest, Score, read_labelled};
 
 use crate::prices::prices;
+
+/// The model whose answers are in `mmlupro_letters.jsonl.gz` only.
+pub(crate) const LLAMA: &str = "llama-3.1-8b-instruct";
 
 /// A file of labelled prompts, and the two models that are chosen between.
 pub(crate) struct Set {
@@ -42,6 +46,16 @@ impl Set {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/data/{name}.jsonl.gz"));
         let file = std::fs::File::open(path).unwrap();
         let labelled = read_labelled(BufReader::new(GzDecoder::new(file))).unwrap();
+        Self::of(name, cheap, strong, assumed_output, labelled)
+    }
+
+    pub(crate) fn of(
+        name: &'static str,
+        cheap: &'static str,
+        strong: &'static str,
+        assumed_output: u64,
+        labelled: Vec<Labelled>,
+    ) -> Self {
         let mut set = Self {
             name,
             cheap,
@@ -57,7 +71,10 @@ impl Set {
     }
 
     pub(crate) fn evaluator(&self) -> Evaluator {
-        Evaluator::new(self.cheap, self.strong, &prices().unwrap()).with_assumed_output(self.assumed_output)
+        let prices = prices()
+            .unwrap()
+            .with_price(LLAMA, Price::per_mtok("0.05", "0.08").unwrap());
+        Evaluator::new(self.cheap, self.strong, &prices).with_assumed_output(self.assumed_output)
     }
 
     /// Returns the prompts of these rows, with their labels.

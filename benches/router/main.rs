@@ -2,7 +2,8 @@
 //!
 //! On labelled prompts in `benches/data`, whose origin, licence and prices are in the README there. Each goal prints the
 //! mean over fixed splits and the standard deviation of single splits; peers are measured on the same rows. With
-//! `-- tables`, also the whole tables of peers with their intervals, which the module's docs quote.
+//! `-- tables`, also the whole tables of peers with their intervals, which the module's docs quote. With `-- cascade`, only
+//! cascades.
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![expect(
@@ -29,6 +30,9 @@ mod splits;
 use data::Set;
 
 fn main() {
+    if std::env::args().any(|arg| arg == "cascade") {
+        return cascade::run(&Set::flash_pro());
+    }
     let (mmlu, gsm8k, pro) = (Set::mmlu(), Set::gsm8k(), Set::flash_pro());
     if std::env::args().any(|arg| arg == "tables") {
         for set in [&mmlu, &gsm8k, &pro] {

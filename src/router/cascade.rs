@@ -125,7 +125,7 @@ impl CascadeRouter {
     /// Lets a score of the prompt spare what it can: below one number the cheap answer is taken unverified, above another
     /// the cheap model is not tried. What lies between, or has no score, is verified.
     ///
-    /// Draw both numbers by held-out rows. What that is worth was measured with
+    /// Draw both numbers by held-out rows ([`CascadeLines`](super::CascadeLines)). What that is worth was measured with
     /// [`Agreement`](super::verify::Agreement#what-it-is-worth); what it is worth for you, the evaluator tells
     /// ([`Evaluation::with_cascade`](super::Evaluation::with_cascade)).
     ///

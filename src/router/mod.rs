@@ -108,7 +108,8 @@ pub use held_out::{Answered, HeldOut};
 pub use heuristic::{HeuristicRouter, Rule};
 pub use labelled::{Labelled, LineProblem, ReadLabelledError, read_labelled};
 pub use learned::{
-    Comparison, LearnError, LearnedRouter, LogReport, Model, Promotion, Trainer, TrainingLog, Word,
+    AnswerModel, Comparison, LabelledAnswer, LearnError, LearnedRouter, LogReport, Model, Promotion, Trainer,
+    TrainingLog, Word,
 };
 #[cfg(fuzzing)]
 pub use learned::{read_model, read_training};
@@ -120,7 +121,7 @@ pub use score::Score;
 pub use score_router::ScoreRouter;
 pub use shadow::{Shadow, ShadowRouter};
 pub use step::Step;
-pub use threshold::{Expected, Target, Threshold, ThresholdError};
+pub use threshold::{CascadeLines, Expected, Target, Threshold, ThresholdError};
 pub use tiers::Tier;
 pub use token_count::TokenCountRouter;
 

@@ -196,17 +196,7 @@ impl<'a> RouteRequest<'a> {
 
     /// Returns the beginning of the latest user message, and what can be told of the conversation on the way to it.
     pub(super) fn latest_user_message(&self) -> Option<LatestMessage<'a>> {
-        match self.endpoint {
-            Endpoint::ChatCompletions => LatestMessage::of_messages(self.view.messages?),
-            Endpoint::Responses => {
-                let input = self.view.input?;
-                match beginning_of(input) {
-                    Some((text, bytes)) => Some(LatestMessage::alone(text, bytes)),
-                    None => LatestMessage::of_messages(input),
-                }
-            }
-            Endpoint::Embeddings | Endpoint::Other(_) => None,
-        }
+        LatestMessage::of(self.endpoint, &self.view)
     }
 
     /// Whether a model can serve the request, as far as is known; what is unknown never rules a model out.
@@ -253,6 +243,20 @@ pub(super) struct LatestMessage<'a> {
 }
 
 impl<'a> LatestMessage<'a> {
+    pub(super) fn of(endpoint: &Endpoint, view: &RequestView<'a>) -> Option<Self> {
+        match endpoint {
+            Endpoint::ChatCompletions => Self::of_messages(view.messages?),
+            Endpoint::Responses => {
+                let input = view.input?;
+                match beginning_of(input) {
+                    Some((text, bytes)) => Some(Self::alone(text, bytes)),
+                    None => Self::of_messages(input),
+                }
+            }
+            Endpoint::Embeddings | Endpoint::Other(_) => None,
+        }
+    }
+
     const fn alone(text: Cow<'a, str>, bytes: usize) -> Self {
         Self {
             text,

@@ -30,6 +30,7 @@ mod queue;
 mod retry;
 mod routers;
 mod routing;
+mod scored;
 mod shadows;
 #[cfg(unix)]
 mod small_files;

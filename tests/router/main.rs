@@ -10,6 +10,7 @@ mod cascaded;
 mod contract;
 mod evaluate;
 mod learned;
+mod lines;
 mod threshold;
 mod verifiers;
 

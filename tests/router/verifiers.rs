@@ -4,9 +4,13 @@ use futures_util::FutureExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use thrifty::router::verify::{
-    Agreement, Exchange, Finished, MatchesSchema, ValidToolCalls, Verdict, Verifier, VerifierExt, verifier_fn,
+    Agreement, Exchange, Finished, LearnedVerifier, MatchesSchema, ValidToolCalls, Verdict, Verifier,
+    VerifierExt, verifier_fn,
 };
-use thrifty::router::{CascadeRouter, Quality, Route, RouteRequest, Score, Step};
+use thrifty::router::{
+    AnswerModel, CascadeRouter, Labelled, LabelledAnswer, Quality, Route, RouteRequest, Score, Step,
+    Threshold, Trainer,
+};
 use thrifty::{Endpoint, ModelId};
 
 use super::{FULL, MINI, model, reason, route, says};
@@ -257,6 +261,90 @@ fn both_accept_only_what_each_accepts_and_the_lower_number_stands() {
     );
 }
 
+/// Learned from answers that are bad if they doubt, or if another verifier rejects them.
+fn answers() -> AnswerModel {
+    let row = |n: usize| {
+        let (doubts, rejected) = (n.is_multiple_of(3), n.is_multiple_of(4));
+        let labelled = Labelled::new(format!("what is {n}"))
+            .with_quality(MINI, !doubts && !rejected)
+            .with_quality(FULL, true);
+        let verdict = if rejected {
+            Verdict::Reject("no")
+        } else {
+            Verdict::Accept
+        };
+        LabelledAnswer::new(labelled, if doubts { "hard to say" } else { "surely so" }).with_verdict(verdict)
+    };
+    let rows: Vec<_> = (0..600).map(row).collect();
+    Trainer::new([MINI, FULL]).train_answers(&rows, None).unwrap()
+}
+
+#[test]
+fn a_learned_verifier_is_the_surer_the_less_is_gained_by_asking_on() {
+    let model = answers();
+    let request = json!({"messages": [{"role": "user", "content": "what is 5"}]});
+    let heard = |verdict: Verdict| LearnedVerifier::new(model.clone()).hearing(verifier_fn(move |_| verdict));
+    let quality = |verifier: &LearnedVerifier, answer: &Value| match judge(verifier, &CHAT, &request, answer)
+    {
+        Verdict::Unsure(quality) => quality.get(),
+        other => panic!("{other:?}"),
+    };
+    let (sure, doubtful) = (
+        chat(&json!("surely so"), "stop"),
+        chat(&json!("hard to say"), "stop"),
+    );
+    let accepted = heard(Verdict::Accept);
+    let good = quality(&accepted, &sure);
+    assert!(good > 0.4 && quality(&accepted, &doubtful) < good - 0.1);
+    assert!(quality(&heard(Verdict::Reject("no")), &sure) < good - 0.1);
+    let row = LabelledAnswer::new(Labelled::new("what is 5"), "surely so").with_verdict(Verdict::Accept);
+    assert!((good - (1.0 - model.gain(&row)) / 2.0).abs() < 1e-6);
+
+    // Of several choices the worst one counts.
+    let both = json!({"choices": [sure["choices"][0], doubtful["choices"][0]]});
+    let worst = quality(&accepted, &doubtful);
+    assert!((quality(&accepted, &both) - worst).abs() < 1e-6);
+
+    let line = accepted.with_threshold(Threshold::at(0.2).unwrap());
+    assert_eq!(judge(&line, &CHAT, &request, &sure), Verdict::Accept);
+    let better = Verdict::Reject("the next model's answer is probably better");
+    assert_eq!(judge(&line, &CHAT, &request, &doubtful), better);
+}
+
+#[test]
+fn a_learned_verifier_asks_whom_it_hears_and_rejects_what_it_cannot_read() {
+    let agreement = || LearnedVerifier::new(answers()).hearing(Agreement::on_number("second"));
+    assert_eq!(agreement().second_opinion(), Some(&"second".into()));
+    let request = json!({"messages": [{"role": "user", "content": "what is 5"}]}).to_string();
+    let answer = chat(&json!("5"), "stop").to_string();
+    let verdict = |second| judge_bytes(&agreement(), &CHAT, &request, &answer, second);
+    assert_eq!(verdict(None), Verdict::AskSecond);
+    assert!(matches!(verdict(Some(answer.as_str())), Verdict::Unsure(_)));
+
+    let alone = LearnedVerifier::new(answers());
+    assert_eq!(alone.second_opinion(), None);
+    for (request, answer, why) in [
+        (&*request, "{}", "it cannot be read"),
+        (&*request, r#"{"choices":[]}"#, "it is empty"),
+        ("[]", &*answer, "it cannot be read"),
+        ("{}", &*answer, "the prompt has no text"),
+    ] {
+        assert_eq!(
+            judge_bytes(&alone, &CHAT, request, answer, None),
+            Verdict::Reject(why)
+        );
+    }
+    let other = ModelId::from("o3");
+    let exchange = Exchange::new(&CHAT, request.as_bytes(), &other, answer.as_bytes());
+    let verdict = alone.judge(&exchange).now_or_never().unwrap();
+    assert_eq!(
+        verdict,
+        Verdict::Reject("nothing was learned of this model's answers")
+    );
+    let shown = format!("{:?}", agreement());
+    assert!(!shown.contains("surely") && shown.len() < 400, "{shown}");
+}
+
 fn steps(route: &Route) -> Vec<&str> {
     route.steps().iter().map(|step| step.model().as_str()).collect()
 }
@@ -316,12 +404,19 @@ fn a_route_is_as_another_if_its_steps_ask_the_same_verifier() {
     );
 }
 
+thread_local! {
+    /// Trained once: the properties ask it many times.
+    static LEARNED: LearnedVerifier = LearnedVerifier::new(answers());
+}
+
 proptest! {
     /// Verifiers answer for any bytes, and what they say holds none of them.
     #[test]
     fn any_bytes_are_judged(request in "[\\[\\]{}\":,a-c0-9 ]{0,60}", answer in "[\\[\\]{}\":,a-c0-9 ]{0,60}") {
         for endpoint in [CHAT, Endpoint::Responses, Endpoint::Embeddings] {
+            let learned = LEARNED.with(Clone::clone);
             let verdicts = [
+                judge_bytes(&learned, &endpoint, &request, &answer, None),
                 judge_bytes(&Finished::new(), &endpoint, &request, &answer, None),
                 judge_bytes(&ValidToolCalls::new(), &endpoint, &request, &answer, None),
                 judge_bytes(&MatchesSchema::new(), &endpoint, &request, &answer, None),

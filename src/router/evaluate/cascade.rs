@@ -65,12 +65,32 @@ impl CascadeRow {
         }
     }
 
+    /// Returns the strong model's answer.
+    pub(in crate::router) const fn strong(&self) -> Answered {
+        self.strong
+    }
+
+    /// Whether the strong model was asked.
+    pub(in crate::router) fn is_strong(&self) -> bool {
+        self.course != Course::Accepted
+    }
+
+    /// Whether one answer is better than the other.
+    pub(in crate::router) fn differs(&self) -> bool {
+        self.cheap.quality != self.strong.quality
+    }
+
+    /// The same request, had this been done with it and nobody else been asked.
+    pub(in crate::router) const fn unverified(&self, course: Course) -> Self {
+        Self::new(course, self.cheap, self.strong)
+    }
+
     pub(super) fn choice(&self) -> Choice {
         Choice {
             cheap: self.cheap,
             chosen: self.net(),
             strong: self.strong,
-            is_strong: self.course != Course::Accepted,
+            is_strong: self.is_strong(),
         }
     }
 }

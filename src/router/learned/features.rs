@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::super::RouteRequest;
-use super::super::request::TEXT_LIMIT;
+use super::super::request::{LatestMessage, TEXT_LIMIT};
 use super::text::{self, Counts};
-use crate::wire;
+use crate::wire::{self, RequestView};
 
 /// How many structural numbers a text has; the first is always 1.
 pub(super) const SHAPES: usize = 24;
@@ -42,10 +42,13 @@ impl<'a> Subject<'a> {
 
     /// Takes a request's latest user message, and what there is beside it.
     pub(super) fn of_request(request: &RouteRequest<'a>) -> Option<Self> {
-        let latest = request.latest_user_message()?;
-        let view = request.view();
+        Some(Self::of(request.latest_user_message()?, request.view()))
+    }
+
+    /// The same, of a request whose parts are known.
+    pub(super) fn of(latest: LatestMessage<'a>, view: &RequestView<'_>) -> Self {
         let tools = [view.tools, view.functions];
-        Some(Self {
+        Self {
             text: latest.text,
             bytes: latest.bytes,
             turns: latest.turns,
@@ -55,7 +58,7 @@ impl<'a> Subject<'a> {
                 .flatten()
                 .any(|tools| !matches!(tools.get(), "null" | "[]")),
             has_schema: view.response_format.is_some_and(|format| format.get() != "null"),
-        })
+        }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -65,6 +68,13 @@ impl<'a> Subject<'a> {
     /// Reads the text once, without allocating. Names each bucket once, with where its words stand.
     pub(super) fn read(&self, see: impl FnMut(u16, Range<usize>)) -> Shape {
         self.shape(&text::read(&self.text, see))
+    }
+
+    /// Returns the buckets, each once, and the shape.
+    pub(super) fn parts(&self) -> (Vec<u16>, Shape) {
+        let mut buckets = Vec::new();
+        let shape = self.read(|bucket, _| buckets.push(bucket));
+        (buckets, shape)
     }
 
     fn shape(&self, counts: &Counts) -> Shape {

@@ -1,33 +1,31 @@
 //! A model as a file.
 //!
-//! `thrifty-model\n`, then as little-endian numbers: the format (u32), the length of what comes next (u32), the candidates
+//! `thrifty-model\n`, or `thrifty-answers\n` for one that judges answers, then as little-endian numbers: the format (u32), the length of what comes next (u32), the candidates
 //! (a JSON list), the weights and their steps (f32), and the CRC-32C of all before it (u32).
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::features::SHAPES;
-use super::heads::{Heads, MOST_HEADS};
+use super::heads::{ANSWER_SHAPES, Heads, Kind, MOST_HEADS};
 use super::text::BUCKETS;
 use super::{LearnError, Model, trainer};
 use crate::model::ModelId;
 use crate::storage::{Disk, io_error, replace};
 
-const MAGIC: &[u8] = b"thrifty-model\n";
 const FORMAT: u32 = 1;
 
 /// The longest list of names that is read. Names are short; this keeps a damaged length from filling the memory.
 const LONGEST_NAMES: u64 = 64 << 10;
 
 /// The longest file that can be a model.
-const LONGEST: u64 = ((BUCKETS + SHAPES) * MOST_HEADS * 8) as u64 + LONGEST_NAMES + 64;
+const LONGEST: u64 = ((BUCKETS + ANSWER_SHAPES) * MOST_HEADS * 8) as u64 + LONGEST_NAMES + 64;
 
 static SAVED_BY_THIS_PROCESS: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the CRC-32C with which the model's file ends, which is its version.
 pub(super) fn checksum(model: &Model) -> u32 {
-    let mut crc = crc32c::crc32c(&head(model.candidates()));
+    let mut crc = crc32c::crc32c(&head(model));
     let mut chunk = Vec::with_capacity(4 << 10);
     for part in model.heads().parts() {
         for numbers in part.chunks(1 << 10) {
@@ -39,9 +37,16 @@ pub(super) fn checksum(model: &Model) -> u32 {
     crc
 }
 
-fn head(candidates: &[ModelId]) -> Vec<u8> {
-    let names = serde_json::to_vec(candidates).unwrap_or_default();
-    let mut head = MAGIC.to_vec();
+const fn magic(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Prompts => b"thrifty-model\n",
+        Kind::Answers => b"thrifty-answers\n",
+    }
+}
+
+fn head(model: &Model) -> Vec<u8> {
+    let names = serde_json::to_vec(model.candidates()).unwrap_or_default();
+    let mut head = magic(model.heads().kind).to_vec();
     head.extend_from_slice(&FORMAT.to_le_bytes());
     head.extend_from_slice(&u32::try_from(names.len()).unwrap_or(u32::MAX).to_le_bytes());
     head.extend_from_slice(&names);
@@ -49,7 +54,7 @@ fn head(candidates: &[ModelId]) -> Vec<u8> {
 }
 
 fn encode(model: &Model) -> Vec<u8> {
-    let mut bytes = head(model.candidates());
+    let mut bytes = head(model);
     for part in model.heads().parts() {
         bytes.extend(part.iter().flat_map(|number| number.to_le_bytes()));
     }
@@ -66,27 +71,28 @@ pub(super) fn save(model: &Model, disk: &dyn Disk, path: &Path) -> Result<(), Le
     Ok(replace(disk, &path.with_file_name(name), path, &encode(model))?)
 }
 
-pub(super) fn load(disk: &dyn Disk, path: &Path) -> Result<Model, LearnError> {
+pub(super) fn load(kind: Kind, disk: &dyn Disk, path: &Path) -> Result<Model, LearnError> {
     let input = disk.read(path, 0).map_err(io_error("open", path))?;
     let mut bytes = Vec::new();
     let read = input.take(LONGEST + 1).read_to_end(&mut bytes);
     read.map_err(io_error("read", path))?;
-    decode(&bytes, path)
+    decode(kind, &bytes, path)
 }
 
-pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Model, LearnError> {
+pub(super) fn decode(kind: Kind, bytes: &[u8], path: &Path) -> Result<Model, LearnError> {
+    let magic = magic(kind);
     let file = Bytes {
         all: bytes,
         path: path.to_owned(),
     };
-    if !bytes.starts_with(MAGIC) {
-        return Err(if MAGIC.starts_with(bytes) {
-            file.truncated(MAGIC.len() + 8)
+    if !bytes.starts_with(magic) {
+        return Err(if magic.starts_with(bytes) {
+            file.truncated(magic.len() + 8)
         } else {
-            file.foreign("it does not begin as a model does")
+            file.foreign("it does not begin as such a model does")
         });
     }
-    let format = file.number(MAGIC.len())?;
+    let format = file.number(magic.len())?;
     if format > FORMAT {
         return Err(LearnError::NewerFormat {
             path: file.path,
@@ -94,11 +100,11 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Model, LearnError> {
             known: FORMAT,
         });
     }
-    let names = file.number(MAGIC.len() + 4)?;
+    let names = file.number(magic.len() + 4)?;
     if format == 0 || u64::from(names) > LONGEST_NAMES {
         return Err(file.damaged("its header makes no sense"));
     }
-    let names_begin = MAGIC.len() + 8;
+    let names_begin = magic.len() + 8;
     let names_end = names_begin + usize::try_from(names).unwrap_or(usize::MAX);
     let names = bytes
         .get(names_begin..names_end)
@@ -106,7 +112,7 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Model, LearnError> {
     let candidates: Vec<ModelId> =
         serde_json::from_slice(names).map_err(|_| file.damaged("its candidates cannot be read"))?;
     trainer::check(&candidates).map_err(|_| file.damaged("its candidates make no sense"))?;
-    let length = names_end + candidates.len() * (BUCKETS + SHAPES) * 8 + 4;
+    let length = names_end + candidates.len() * (BUCKETS + kind.shapes()) * 8 + 4;
     if bytes.len() < length {
         return Err(file.truncated(length));
     }
@@ -123,7 +129,7 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Model, LearnError> {
         .unwrap_or_default()
         .chunks_exact(4)
         .filter_map(|number| number.try_into().ok().map(f32::from_le_bytes));
-    let mut heads = Heads::new(candidates.len());
+    let mut heads = Heads::new(kind, candidates.len());
     for part in heads.parts_mut() {
         for place in part {
             *place = numbers.next().unwrap_or(f32::NAN);
@@ -145,7 +151,7 @@ impl Bytes<'_> {
         let number = self.all.get(at..at + 4).and_then(|number| number.try_into().ok());
         number
             .map(u32::from_le_bytes)
-            .ok_or_else(|| self.truncated(MAGIC.len() + 8))
+            .ok_or_else(|| self.truncated(at + 4))
     }
 
     fn truncated(&self, expected: usize) -> LearnError {
@@ -183,19 +189,19 @@ mod tests {
         disk.put(Path::new("/m/other"), b"");
         let mut trained = model();
         save(&trained, &disk, path).unwrap();
-        let mut loaded = load(&disk, path).unwrap();
+        let mut loaded = load(Kind::Prompts, &disk, path).unwrap();
         assert_eq!(loaded, trained);
         trained.update(&rows(20..60)).unwrap();
         loaded.update(&rows(20..60)).unwrap();
         assert_eq!((loaded.version(), &loaded), (trained.version(), &trained));
         save(&trained, &disk, path).unwrap();
-        assert_eq!(load(&disk, path).unwrap(), trained);
+        assert_eq!(load(Kind::Prompts, &disk, path).unwrap(), trained);
     }
 
     #[test]
     fn what_was_cut_or_changed_or_is_newer_is_told() {
         let good = encode(&model());
-        let read = |bytes: &[u8]| decode(bytes, Path::new("m")).map(|_| ());
+        let read = |bytes: &[u8]| decode(Kind::Prompts, bytes, Path::new("m")).map(|_| ());
         read(&good).unwrap();
         for cut in (0..200).chain((200..good.len()).step_by(9_973)) {
             let error = read(&good[..cut]).unwrap_err();
@@ -207,7 +213,7 @@ mod tests {
             read(&bad).unwrap_err();
         }
         let mut newer = good.clone();
-        newer[MAGIC.len()] = 9;
+        newer[magic(Kind::Prompts).len()] = 9;
         let said = read(&newer).unwrap_err().to_string();
         assert_eq!(said, "m has format 9, this version reads up to 1");
         assert!(matches!(
@@ -240,11 +246,11 @@ mod tests {
             disk.fail_after(calls);
             let error = save(&new, &disk, &path).unwrap_err();
             assert!(matches!(error, LearnError::Io { .. }), "{error}");
-            assert_eq!(load(&FaultyDisk::new(), &path).unwrap(), old);
+            assert_eq!(load(Kind::Prompts, &FaultyDisk::new(), &path).unwrap(), old);
         }
         disk.leave_room(1_000);
         save(&new, &disk, &path).unwrap_err();
-        assert_eq!(load(&FaultyDisk::new(), &path).unwrap(), old);
+        assert_eq!(load(Kind::Prompts, &FaultyDisk::new(), &path).unwrap(), old);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no leftovers");
     }
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::heads::Kind;
 use super::{file, log};
 
 /// Reads a model, and lets it judge; `None` if it is refused.
 pub fn read_model(bytes: &[u8]) -> Option<Vec<f32>> {
-    let model = file::decode(bytes, Path::new("model")).ok()?;
+    let model = file::decode(Kind::Prompts, bytes, Path::new("model")).ok()?;
     Some(model.probabilities("Is 7 a prime number?"))
 }
 

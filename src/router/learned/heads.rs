@@ -1,7 +1,10 @@
 //! The weights: one logistic head a candidate, learned by `AdaGrad`.
 
-use super::features::{SHAPES, Shape, Subject, number};
+use super::features::{SHAPES, Subject, number};
 use super::text::BUCKETS;
+
+/// How many structural numbers a prompt has together with an answer.
+pub(super) const ANSWER_SHAPES: usize = 2 * SHAPES;
 
 /// How many heads there are at most.
 pub(super) const MOST_HEADS: usize = 16;
@@ -22,7 +25,7 @@ pub(super) type PerHead = [f32; MOST_HEADS];
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Lesson {
     pub(super) buckets: Vec<u16>,
-    pub(super) shape: Shape,
+    pub(super) shape: Vec<f32>,
     pub(super) outcomes: Vec<Outcome>,
 }
 
@@ -37,18 +40,37 @@ pub(super) struct Outcome {
 
 impl Lesson {
     pub(super) fn of(subject: &Subject<'_>, outcomes: Vec<Outcome>) -> Self {
-        let mut buckets = Vec::new();
-        let shape = subject.read(|bucket, _| buckets.push(bucket));
+        let (buckets, shape) = subject.parts();
         Self {
             buckets,
-            shape,
+            shape: shape.to_vec(),
             outcomes,
+        }
+    }
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A prompt alone.
+    Prompts,
+    /// A prompt and an answer to it.
+    Answers,
+}
+
+impl Kind {
+    /// Returns how many structural numbers it has.
+    pub(super) const fn shapes(self) -> usize {
+        match self {
+            Self::Prompts => SHAPES,
+            Self::Answers => ANSWER_SHAPES,
         }
     }
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Heads {
+    pub(super) kind: Kind,
     count: usize,
     /// By bucket, then head: the weights that one word needs are neighbours.
     pub(super) words: Vec<f32>,
@@ -60,14 +82,15 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    pub(super) fn new(heads: usize) -> Self {
+    pub(super) fn new(kind: Kind, heads: usize) -> Self {
         Self {
+            kind,
             count: heads,
             words: vec![0.0; heads * BUCKETS],
-            shapes: vec![0.0; heads * SHAPES],
+            shapes: vec![0.0; heads * kind.shapes()],
             word_steps: vec![CAUTION; heads * BUCKETS],
             // Above 0, since it is divided by.
-            shape_steps: vec![1e-8; heads * SHAPES],
+            shape_steps: vec![1e-8; heads * kind.shapes()],
         }
     }
 
@@ -104,7 +127,7 @@ impl Heads {
         self.finish(sums, lesson.buckets.len(), &lesson.shape)
     }
 
-    fn finish(&self, mut sums: PerHead, seen: usize, shape: &Shape) -> PerHead {
+    fn finish(&self, mut sums: PerHead, seen: usize, shape: &[f32]) -> PerHead {
         let scale = scale(seen);
         for sum in &mut sums {
             *sum *= scale;
@@ -128,6 +151,15 @@ impl Heads {
     fn weights_of(&self, bucket: u16) -> &[f32] {
         let begin = usize::from(bucket) * self.count;
         self.words.get(begin..begin + self.count).unwrap_or_default()
+    }
+
+    /// Takes over what was learned of prompts alone.
+    pub(super) fn begin_with(&mut self, prompts: &Self) {
+        for (part, known) in self.parts_mut().into_iter().zip(prompts.parts()) {
+            for (number, known) in part.iter_mut().zip(known) {
+                *number = *known;
+            }
+        }
     }
 
     /// Takes a step towards what a lesson says.

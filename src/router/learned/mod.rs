@@ -1,5 +1,6 @@
 //! A router that learns from outcomes.
 
+mod answers;
 mod choices;
 mod error;
 mod explain;
@@ -21,6 +22,7 @@ mod tests;
 mod text;
 mod trainer;
 
+pub use answers::{AnswerModel, LabelledAnswer};
 pub use error::LearnError;
 pub use explain::Word;
 #[cfg(fuzzing)]

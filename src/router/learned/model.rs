@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::{Labelled, RouteRequest, Score};
 use super::features::Subject;
-use super::heads::{Heads, Lesson, PerHead};
+use super::heads::{Heads, Kind, Lesson, PerHead};
 use super::{LearnError, file, trainer};
 use crate::model::ModelId;
 use crate::storage::StdDisk;
@@ -97,7 +97,7 @@ impl Model {
     /// If the file cannot be read, is something else, was cut short or changed, or was written by a newer version of this
     /// crate.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LearnError> {
-        file::load(&StdDisk, path.as_ref())
+        file::load(Kind::Prompts, &StdDisk, path.as_ref())
     }
 
     pub(super) fn judge(&self, subject: &Subject<'_>) -> PerHead {

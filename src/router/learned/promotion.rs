@@ -192,7 +192,7 @@ mod tests {
         });
         Lesson {
             buckets: Vec::new(),
-            shape: [0.0; SHAPES],
+            shape: vec![0.0; SHAPES],
             outcomes: outcomes.collect(),
         }
     }

@@ -161,7 +161,7 @@ pub(super) fn by_operation(
         let (lesson, _) = rows.entry(record.op_id).or_insert_with(|| {
             let lesson = Lesson {
                 buckets: record.buckets,
-                shape: record.shape,
+                shape: record.shape.to_vec(),
                 outcomes: Vec::new(),
             };
             (lesson, record.fallback)

@@ -94,16 +94,15 @@ const _: () = assert!(SHAPES <= 32, "serde reads no longer arrays");
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::features::Subject;
-    use super::super::heads::Lesson;
     use super::*;
     use crate::clock::Timestamp;
 
     pub(in super::super) fn record(number: i64, text: &str, model: &str, quality: f32) -> Record {
-        let lesson = Lesson::of(&Subject::of_text(text), Vec::new());
+        let (buckets, shape) = Subject::of_text(text).parts();
         Record {
             op_id: OpId::new(Timestamp::from_unix_millis(number)),
-            buckets: lesson.buckets,
-            shape: lesson.shape,
+            buckets,
+            shape,
             model: model.into(),
             quality,
             propensity: Some(0.95),

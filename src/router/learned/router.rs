@@ -406,12 +406,12 @@ impl Router for LearnedRouter {
         let mut made = self.make(request, subject.as_ref()).await?;
         let propensity = self.explore(request, &mut made);
         if let (Some(ratings), Some(op_id), Some(subject)) = (&self.ratings, request.op_id(), &subject) {
-            let lesson = Lesson::of(subject, Vec::new());
+            let (buckets, shape) = subject.parts();
             ratings.expect(
                 op_id,
                 Decision {
-                    buckets: lesson.buckets,
-                    shape: lesson.shape,
+                    buckets,
+                    shape,
                     chosen: made.chosen,
                     propensity,
                     fallback: made.fallback,

@@ -2,8 +2,8 @@
 
 use super::super::{AUTO, Labelled};
 use super::features::Subject;
-use super::heads::{Heads, Lesson, MOST_HEADS, Outcome};
-use super::{LearnError, Model};
+use super::heads::{Heads, Kind, Lesson, MOST_HEADS, Outcome};
+use super::{AnswerModel, LabelledAnswer, LearnError, Model};
 use crate::model::ModelId;
 
 /// How often the lessons are gone through.
@@ -79,11 +79,39 @@ impl Trainer {
         self.train_on(&lessons(&self.candidates, rows)?)
     }
 
+    /// Trains on answers of the first candidate, each with its prompt. A row need not have a label of each candidate.
+    ///
+    /// With a model of prompts, such as that of a [`LearnedRouter`](crate::router::LearnedRouter), it begins with what that
+    /// learned: worth it where fewer answers are labelled than prompts.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train), and if the model of the prompts has other candidates.
+    pub fn train_answers(
+        &self,
+        rows: &[LabelledAnswer],
+        prompts: Option<&Model>,
+    ) -> Result<AnswerModel, LearnError> {
+        check(&self.candidates)?;
+        let mut heads = Heads::new(Kind::Answers, self.candidates.len());
+        if let Some(prompts) = prompts {
+            if prompts.candidates() != self.candidates {
+                return Err(LearnError::OtherCandidates);
+            }
+            heads.begin_with(prompts.heads());
+        }
+        let lessons = rows.iter().map(|row| row.lesson(&self.candidates));
+        let lessons = lessons.collect::<Result<Vec<_>, _>>()?;
+        Ok(AnswerModel::of(self.fit(heads, &lessons)?))
+    }
+
     /// Trains on what is read already.
     pub(super) fn train_on(&self, lessons: &[Lesson]) -> Result<Model, LearnError> {
         check(&self.candidates)?;
+        self.fit(Heads::new(Kind::Prompts, self.candidates.len()), lessons)
+    }
+
+    fn fit(&self, mut heads: Heads, lessons: &[Lesson]) -> Result<Model, LearnError> {
         self.check_labels(lessons)?;
-        let mut heads = Heads::new(self.candidates.len());
         let mut random = fastrand::Rng::with_seed(self.seed);
         let mut order: Vec<&Lesson> = lessons.iter().collect();
         for _ in 0..EPOCHS {
@@ -143,17 +171,24 @@ pub(super) fn check(candidates: &[ModelId]) -> Result<(), LearnError> {
 pub(super) fn lessons(candidates: &[ModelId], rows: &[Labelled]) -> Result<Vec<Lesson>, LearnError> {
     rows.iter()
         .map(|row| {
-            let outcomes = row.qualities.iter().map(|(model, quality)| {
-                let head = candidates.iter().position(|candidate| candidate == model);
-                let head = head.ok_or_else(|| LearnError::UnknownModel { model: model.clone() })?;
-                Ok(Outcome {
-                    head,
-                    quality: quality.get(),
-                    weight: 1.0,
-                })
-            });
-            let outcomes = outcomes.collect::<Result<_, LearnError>>()?;
-            Ok(Lesson::of(&Subject::of_text(&row.prompt), outcomes))
+            Ok(Lesson::of(
+                &Subject::of_text(&row.prompt),
+                outcomes(candidates, row)?,
+            ))
         })
         .collect()
+}
+
+/// Reads the labels of a row.
+pub(super) fn outcomes(candidates: &[ModelId], row: &Labelled) -> Result<Vec<Outcome>, LearnError> {
+    let outcomes = row.qualities.iter().map(|(model, quality)| {
+        let head = candidates.iter().position(|candidate| candidate == model);
+        let head = head.ok_or_else(|| LearnError::UnknownModel { model: model.clone() })?;
+        Ok(Outcome {
+            head,
+            quality: quality.get(),
+            weight: 1.0,
+        })
+    });
+    outcomes.collect()
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::money::{Usd, UsdSum};
-use crate::router::HeldOut;
+use crate::router::Answered;
 
 /// What a line did on the rows that it was drawn by.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,21 +23,23 @@ pub struct Expected {
 
 impl Expected {
     #[expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^52")]
-    pub(super) fn of(rows: &[HeldOut], line: f32) -> Self {
+    /// Takes the answer that each row was given, the strong model's, and whether that was asked.
+    pub(super) fn of(rows: impl Iterator<Item = (Answered, Answered, bool)>) -> Self {
+        let rows: Vec<(Answered, Answered, bool)> = rows.collect();
         let count = rows.len() as f64;
-        let routed = |row: &HeldOut| if row.score < line { row.cheap } else { row.strong };
-        let mean = |worth: &dyn Fn(&HeldOut) -> f64| rows.iter().map(worth).sum::<f64>() / count;
+        let mean =
+            |worth: &dyn Fn(&(Answered, Answered, bool)) -> f64| rows.iter().map(worth).sum::<f64>() / count;
         let costs: Option<Vec<(Usd, Usd)>> = rows
             .iter()
-            .map(|row| routed(row).cost.zip(row.strong.cost))
+            .map(|(given, strong, _)| given.cost.zip(strong.cost))
             .collect();
         Self {
             rows: rows.len(),
-            strong_share: mean(&|row| f64::from(u8::from(row.score >= line))),
-            quality: mean(&|row| routed(row).worth()),
-            strong_quality: mean(&|row| row.strong.worth()),
+            strong_share: mean(&|(_, _, is_strong)| f64::from(u8::from(*is_strong))),
+            quality: mean(&|(given, ..)| given.worth()),
+            strong_quality: mean(&|(_, strong, _)| strong.worth()),
             saved: costs.and_then(|costs| {
-                let spent = costs.iter().map(|(routed, _)| *routed).sum();
+                let spent = costs.iter().map(|(given, _)| *given).sum();
                 let full = costs.iter().map(|(_, strong)| *strong).sum();
                 saved(spent, full)
             }),

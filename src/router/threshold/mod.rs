@@ -1,10 +1,12 @@
 //! Where the line between two models is drawn, by what it is to hold.
 
 mod expected;
+mod lines;
 mod target;
 
 pub use expected::Expected;
 pub(super) use expected::saved;
+pub use lines::CascadeLines;
 pub use target::Target;
 
 use std::fmt;
@@ -90,6 +92,9 @@ pub enum ThresholdError {
         /// Which row, counted from 0.
         row: usize,
     },
+    /// Two lines are drawn for a quality floor only.
+    #[error("the target is no quality floor")]
+    NoFloor,
     /// Even the cheap model alone costs more than it may.
     #[error("even the cheap model alone costs too much to be sure")]
     Unreachable,
@@ -125,7 +130,11 @@ impl Threshold {
         };
         Ok(Self {
             line,
-            expected: Some(Expected::of(rows, line)),
+            expected: Some(Expected::of(rows.iter().map(|row| {
+                let is_strong = row.score >= line;
+                let chosen = if is_strong { row.strong } else { row.cheap };
+                (chosen, row.strong, is_strong)
+            }))),
         })
     }
 

@@ -6,9 +6,10 @@
 //! | [`ValidToolCalls`] | calls only tools that were offered, as they are declared |
 //! | `MatchesSchema` (feature `json-schema`) | is JSON by the schema that the request asks for |
 //! | [`Agreement`] | a second model gives too: a number, a label, JSON, or calls of tools |
+//! | [`LearnedVerifier`] | is hardly less probably good than the strong model's, by what it learned of prompts and answers |
 //! | [`verifier_fn`] | your closure accepts |
 //!
-//! [`VerifierExt::and`] asks two of them. A model that scores answers is a [`Verifier`] that says
+//! [`VerifierExt::and`] asks two of them. A model that scores answers, such as that of [`LearnedVerifier`], says
 //! [`Unsure`](Verdict::Unsure) with its number: whoever puts it into a plan says from which number on it will do.
 //!
 //! A [`CascadeRouter`](super::CascadeRouter) puts verifiers into its plans; the client asks them.
@@ -17,6 +18,7 @@ mod agreement;
 mod exchange;
 mod ext;
 mod finished;
+mod learned;
 mod number;
 #[cfg(feature = "json-schema")]
 mod schema;
@@ -33,6 +35,7 @@ pub use agreement::Agreement;
 pub use exchange::Exchange;
 pub use ext::{Both, VerifierExt};
 pub use finished::Finished;
+pub use learned::LearnedVerifier;
 #[cfg(feature = "json-schema")]
 pub use schema::MatchesSchema;
 pub use tool_calls::ValidToolCalls;
