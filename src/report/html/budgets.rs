@@ -12,7 +12,7 @@ use crate::markup::Escaped;
 use crate::money::UsdSum;
 use crate::report::Report;
 use crate::report::amounts::{cost, grouped, percent, places};
-use crate::report::cells::{Cell, day_of, midnight};
+use crate::report::cells::{Cell, day_of};
 use crate::report::html::{ROWS, begin, begin_wide, name, rounded};
 use crate::report::svg::{self, FULL, scale};
 
@@ -105,7 +105,7 @@ fn days(report: &Report, status: &BudgetStatus) -> Vec<Day> {
         return Vec::new();
     };
     let window = day_of(start, zone).zip(day_of(report.made_at.min(end), zone));
-    let Some((first, last)) = window.filter(|(first, _)| midnight(*first, zone) == Some(start)) else {
+    let Some((first, last)) = window.filter(|(first, _)| zone.beginning_of(*first) == Some(start)) else {
         return Vec::new();
     };
     if status.calls == LimitedCalls::Others || report.filter != Filter::default() {
@@ -121,7 +121,7 @@ fn days(report: &Report, status: &BudgetStatus) -> Vec<Day> {
         let of_day = report.cells.iter().filter(|cell| cell.day == Some(date));
         of_day.filter(counts).for_each(|cell| spent.merge(&cell.totals));
         so_far.merge(&spent);
-        let Some(end) = date.tomorrow().ok().and_then(|next| midnight(next, zone)) else {
+        let Some(end) = date.tomorrow().ok().and_then(|next| zone.beginning_of(next)) else {
             return Vec::new();
         };
         days.push(Day {

@@ -71,7 +71,7 @@ impl CascadeLines {
                 let answer = by_lines(*score, row, *trusted_below, *straight_above).net();
                 floor * worth(row.strong().quality) - worth(answer.quality)
             });
-            Paired::of(short).holds(z)
+            Paired::of(short).bound(z) <= 0.0
         };
         let pairs = (0..=STEPS).map(|step| {
             let share = f64::from(step) / f64::from(STEPS);
