@@ -181,9 +181,10 @@ fn assert_headings(sorted: &[Sorted]) {
     for presses in sorted.chunks(2) {
         let ways: Vec<_> = presses.iter().map(|press| press.way.as_str()).collect();
         let (table, column) = (&presses[0].table, &presses[0].column);
-        let expected = match is_text(&presses[0]) {
-            true => ["ascending", "descending"],
-            false => ["descending", "ascending"],
+        let expected = if is_text(&presses[0]) {
+            ["ascending", "descending"]
+        } else {
+            ["descending", "ascending"]
         };
         assert_eq!(ways, expected, "{table} {column}");
         assert_ne!(column, "burn-down");

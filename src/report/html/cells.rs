@@ -94,6 +94,8 @@ fn counts(totals: &Totals) -> impl Iterator<Item = String> {
         count(totals.abandoned),
         count(totals.unreported),
     ];
-    let text = |number: i128| (number != 0).then(|| number.to_string()).unwrap_or_default();
-    counts.into_iter().map(text)
+    counts.into_iter().map(|number| match number {
+        0 => String::new(),
+        _ => number.to_string(),
+    })
 }

@@ -144,7 +144,7 @@ fn write_head(report: &Report, page: &mut String) -> fmt::Result {
         ),
         &format!(
             "{} of what {} calls with a baseline would have cost",
-            told("share_saved", share),
+            told("share_saved", share.as_deref()),
             count("compared", known.compared)
         ),
     )?;
@@ -173,7 +173,7 @@ fn write_head(report: &Report, page: &mut String) -> fmt::Result {
     tile(
         page,
         "From the provider's cache",
-        &told("share_cached", cached.map(percent)),
+        &told("share_cached", cached.map(percent).as_deref()),
         &format!(
             "of input tokens; {} calls without counts",
             count("without_usage", known.without_usage)
@@ -183,7 +183,10 @@ fn write_head(report: &Report, page: &mut String) -> fmt::Result {
     tile(
         page,
         "Without a whole answer",
-        &told("share_ended", per_mille(ended, total.calls).map(percent)),
+        &told(
+            "share_ended",
+            per_mille(ended, total.calls).map(percent).as_deref(),
+        ),
         &format!(
             "{} of {calls} calls; {} attempts",
             count("ended", ended),
@@ -241,12 +244,12 @@ fn with_title(of: &str, shown: &str, exact: &str) -> String {
 
 /// Returns a count with what the script calls it.
 fn count(of: &str, count: u64) -> String {
-    told(of, Some(grouped(&count.to_string())))
+    told(of, Some(&grouped(&count.to_string())))
 }
 
 /// Returns a figure with what the script calls it, or that it cannot be told.
-fn told(of: &str, text: Option<String>) -> String {
-    format!("<span data-of=\"{of}\">{}</span>", text.as_deref().unwrap_or("–"))
+fn told(of: &str, text: Option<&str>) -> String {
+    format!("<span data-of=\"{of}\">{}</span>", text.unwrap_or("–"))
 }
 
 /// Returns a name as it is shown in an element, and the attribute that has all of it if that was cut.
