@@ -340,7 +340,7 @@ mod on {
         let cost: i64 = rows
             .iter()
             .filter_map(|row| row.cost.exact())
-            .map(|cost| cost.as_pico())
+            .map(thrifty::Usd::as_pico)
             .sum();
         let counted = of(&snapshotter);
         let labels = |model: &str, more: &[(&str, &str)]| -> Labels {

@@ -88,6 +88,7 @@ async fn many_budgets_are_cut_short() {
     let status = |number: usize| BudgetStatus {
         budget: "each user".into(),
         key: Some(format!("u{number}").into()),
+        calls: crate::budget::LimitedCalls::Others,
         limit: Usd::from_dollars(1),
         spent: UsdSum::ZERO,
         held: UsdSum::ZERO,

@@ -92,13 +92,13 @@ async fn new_calls_appear_without_a_reload() {
     let held = |holds: &BTreeMap<String, bool>| holds.len() == 5 && holds.values().all(|held| *held);
     assert!(held(&seen.holds), "{seen:?}");
     assert!(seen.kept.len() == 8 && !seen.kept.contains(&false), "{seen:?}");
-    let links = [
+    let served = [
         ("JSON", "application/json"),
         ("CSV", "text/csv"),
         ("metrics", "text/plain"),
     ];
-    let links = links.map(|(name, kind)| (name.to_owned(), 200, kind.to_owned()));
-    assert_eq!(seen.links, links);
+    let served = served.map(|(name, kind)| (name.to_owned(), 200, kind.to_owned()));
+    assert_eq!(seen.links, served);
     assert_eq!(seen.requests_while_hidden, 0);
     assert!(seen.said.starts_with("Live"), "{seen:?}");
     assert!(seen.said_when_broken.starts_with("Not live"), "{seen:?}");
