@@ -7,8 +7,7 @@ use tokio::time::sleep;
 use super::api::ApiError;
 use super::flush::{Backoff, Job};
 use super::search::is_older;
-use super::state::Phase;
-use super::store::Durability;
+use super::store::{Durability, Record, StoreError};
 use crate::clock::Timestamp;
 use crate::id::RequestId;
 use crate::wire::FileView;
@@ -97,6 +96,33 @@ impl Job {
         }
     }
 
+    /// Takes note of a file that was made, or found to be the right one, just now.
+    pub(super) async fn uploaded(&self, input_file_id: Arc<str>) -> Result<(), StoreError> {
+        if let Some(flush) = self.shared.lock().flushes.get_mut(&self.id) {
+            flush.uploaded_by = flush.runner;
+        }
+        let flush = self.id.clone();
+        self.shared
+            .commit(Record::Uploaded { flush, input_file_id })
+            .await
+    }
+
+    /// Whether its file was uploaded by an earlier driver, perhaps long ago.
+    pub(super) fn is_of_earlier_driver(&self) -> bool {
+        let state = self.shared.lock();
+        let flush = state.flushes.get(&self.id);
+        flush.is_some_and(|flush| flush.uploaded_by != flush.runner)
+    }
+
+    /// Has another file made of the lines that still need a batch, and deletes this one. No batch of it may be there, or
+    /// come.
+    pub(super) async fn build_anew(&self, file_id: &str) -> Result<(), StoreError> {
+        let flush = self.id.clone();
+        self.shared.commit(Record::CreateAbandoned { flush }).await?;
+        self.delete_files([file_id]).await;
+        Ok(())
+    }
+
     /// Deletes files at the server, if what they say outlives this process, and what lost uploads have left there.
     ///
     /// It comes before the flush is closed: after a crash the batch is looked at again, and what is left is deleted then.
@@ -123,7 +149,8 @@ impl Job {
     fn may_have_strays(&self) -> bool {
         let state = self.shared.lock();
         let flush = state.flushes.get(&self.id);
-        flush.is_some_and(|flush| flush.uploads > 1 || matches!(flush.phase, Phase::Uploading))
+        // Without one there may be the file of the last upload: the process may have ended before it was deleted.
+        flush.is_some_and(|flush| flush.uploads > u32::from(flush.phase.file_id().is_some()))
     }
 
     async fn delete_strays(&self, strays: &[FileView]) {

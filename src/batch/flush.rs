@@ -34,7 +34,9 @@ pub(super) async fn drive(shared: Arc<Shared>, id: FlushId) {
     let closed = match given_up {
         Ok(closed) => closed,
         // What panicked now is the deletion of its files.
-        Err(_) => job.shared.close(&job.id).await,
+        Err(_) if job.open() == 0 => job.shared.close(&job.id).await,
+        // Its lines would be in no file, and a restart would send them again.
+        Err(_) => Err(StoreError::new("a call of it panicked")),
     };
     if let Err(error) = closed {
         tracing::error!(%error, flush = %job.id, "the batch store failed; the batch is looked at after a restart");
@@ -87,9 +89,7 @@ impl Job {
             if sent == Sent::Perhaps
                 && let Some(input_file_id) = self.find_lost_file().await
             {
-                let flush = self.id.clone();
-                let found = Record::Uploaded { flush, input_file_id };
-                return self.shared.commit(found).await;
+                return self.uploaded(input_file_id).await;
             }
             let (file, without, uploads) = self.build();
             if file.is_empty() {
@@ -106,13 +106,7 @@ impl Job {
                 _ => Sent::No,
             };
             match uploaded {
-                Ok(file) => {
-                    let (flush, input_file_id) = (self.id.clone(), file.id.into());
-                    return self
-                        .shared
-                        .commit(Record::Uploaded { flush, input_file_id })
-                        .await;
-                }
+                Ok(file) => return self.uploaded(file.id.into()).await,
                 // What broke the upload off may be a line that the store cannot give: the file is not there as a whole.
                 Err(error) if error.status.is_none() && self.drop_damaged().await? => sent = Sent::No,
                 Err(error) if error.is_retryable() && backoff.insist("upload", &error).await => {}
@@ -167,13 +161,13 @@ impl Job {
         let metadata = vec![(search::FLUSH.to_owned(), self.id.to_string())];
         let new = NewBatch::new(&*file_id, endpoint, metadata)
             .with_completion_window(self.shared.policy.completion_window);
-        if self.turn().await && self.has_stale_lines() {
-            let flush = self.id.clone();
-            self.shared.commit(Record::CreateAbandoned { flush }).await?;
-            self.delete_files([&*file_id]).await;
-            return Ok(());
+        // Only if it has lain there: a large file whose lines are cancelled one by one would be uploaded for ever.
+        let is_stale = (self.is_of_earlier_driver() && self.has_stale_lines())
+            || (self.turn().await && self.has_stale_lines());
+        if is_stale {
+            return self.build_anew(&file_id).await;
         }
-        let mut backoff = Backoff::new(&self.shared);
+        let (mut backoff, began) = (Backoff::new(&self.shared), Instant::now());
         loop {
             let at = self.shared.clock.now();
             let (flush, input_file_id) = (self.id.clone(), file_id.clone());
@@ -197,18 +191,20 @@ impl Job {
                     tracing::warn!(flush = %self.id, %error, "the answer to a new batch was lost");
                     return self.find_lost_batch(file_id, at).await;
                 }
+                Err(error) if error.is_retryable() && backoff.insist("create", &error).await => {
+                    // Not after each short wait: the file may be large.
+                    if began.elapsed() >= self.shared.policy.pause() && self.has_stale_lines() {
+                        return self.build_anew(&file_id).await;
+                    }
+                }
                 // A file may be unknown for a moment after its upload.
-                Err(error) if error.is_retryable() && backoff.insist("create", &error).await => {}
                 Err(error)
                     if matches!(error.status, Some(400 | 404 | 409))
                         && backoff.again("create", &error).await => {}
                 // A file that lay there for long may be gone: servers delete them after some time.
                 Err(error) if names_a_file(&error) && self.may_upload_anew() => {
                     tracing::warn!(flush = %self.id, %error, "the uploaded file is uploaded anew");
-                    let flush = self.id.clone();
-                    self.shared.commit(Record::CreateAbandoned { flush }).await?;
-                    self.delete_files([&*file_id]).await;
-                    return Ok(());
+                    return self.build_anew(&file_id).await;
                 }
                 Err(error) => return self.fail(&BatchError::Api(error)).await,
             }
@@ -289,7 +285,7 @@ impl Job {
     }
 
     /// Whether a line in the uploaded file needs no batch any more.
-    fn has_stale_lines(&self) -> bool {
+    pub(super) fn has_stale_lines(&self) -> bool {
         let state = self.shared.lock();
         state
             .lines_of(&self.id)

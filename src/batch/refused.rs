@@ -135,7 +135,7 @@ impl Job {
                 self.finish(&[]).await
             }
             Refused::Wait { alone } => {
-                let (flush, input_file_id) = (self.id.clone(), file_id);
+                let (flush, input_file_id) = (self.id.clone(), file_id.clone());
                 let back = Record::Uploaded { flush, input_file_id };
                 self.shared.commit(back).await?;
                 if alone {
@@ -143,6 +143,9 @@ impl Job {
                 } else {
                     // One of ours that ends makes room.
                     let _ = timeout(jittered(pause), self.shared.closed.notified()).await;
+                }
+                if self.has_stale_lines() {
+                    return self.build_anew(&file_id).await;
                 }
                 Ok(())
             }

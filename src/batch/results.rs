@@ -279,7 +279,8 @@ enum Decided<'a> {
 }
 
 impl Job {
-    fn open(&self) -> usize {
+    /// Returns how many lines nothing is known of yet.
+    pub(super) fn open(&self) -> usize {
         let state = self.shared.lock();
         state.flushes.get(&self.id).map_or(0, Flush::open)
     }

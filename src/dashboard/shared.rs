@@ -120,10 +120,10 @@ impl Shared {
 
 impl Inner {
     async fn make(&self) -> Result<Arc<Made>, MakeError> {
-        let mut report = self.report.clone();
+        let mut report = self.report.clone().of(&*self.ledger).await?;
         if let Some(budgets) = &self.budgets {
             report = report.with_budgets(budgets.status().await?);
         }
-        Ok(Arc::new(Made::new(report.of(&*self.ledger).await?)))
+        Ok(Arc::new(Made::new(report)))
     }
 }

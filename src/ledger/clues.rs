@@ -1,7 +1,9 @@
 //! What calls say of how they could be cheaper, found by comparing them with those before them.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +18,8 @@ use crate::model::ModelId;
 /// How many requests are remembered. After those the memory begins anew.
 const MOST_REQUESTS: usize = 200_000;
 
-/// How many clues are gathered. What further ones would tell is left out.
-const MOST_CLUES: usize = 1 << 13;
+/// How many clues of each kind are gathered; all long input is one kind. What further ones would tell is left out.
+const MOST_OF_A_KIND: usize = 1 << 11;
 
 /// How long a provider keeps a prompt at least that is not asked for again.
 const CACHED_MS: i64 = 600_000;
@@ -113,6 +115,7 @@ pub(crate) struct ClueFinder {
     answered: HashSet<(u32, BodyHash)>,
     begun: HashMap<(u32, BodyHash), Timestamp>,
     found: HashMap<(u32, ClueKind), Clue>,
+    kinds: HashMap<Discriminant<ClueKind>, usize>,
 }
 
 impl ClueFinder {
@@ -204,19 +207,24 @@ impl ClueFinder {
     }
 
     fn found(&mut self, part: u32, kind: ClueKind, names: &Names<'_>, figures: &Figures, allowed: u64) {
-        let is_full = self.found.len() >= MOST_CLUES;
-        let clue = match self.found.get_mut(&(part, kind)) {
-            Some(clue) => clue,
-            None if is_full => return,
-            None => self.found.entry((part, kind)).or_insert_with(|| Clue {
-                kind,
-                day: start(names.at, Width::Day),
-                feature: names.feature.map(Arc::from),
-                model: names.model.map(ModelId::from),
-                lane: names.lane,
-                totals: Totals::default(),
-                allowed_tokens: 0,
-            }),
+        let clue = match self.found.entry((part, kind)) {
+            Entry::Occupied(clue) => clue.into_mut(),
+            Entry::Vacant(place) => {
+                let gathered = self.kinds.entry(discriminant(&kind)).or_default();
+                if *gathered >= MOST_OF_A_KIND {
+                    return;
+                }
+                *gathered += 1;
+                place.insert(Clue {
+                    kind,
+                    day: start(names.at, Width::Day),
+                    feature: names.feature.map(Arc::from),
+                    model: names.model.map(ModelId::from),
+                    lane: names.lane,
+                    totals: Totals::default(),
+                    allowed_tokens: 0,
+                })
+            }
         };
         clue.totals.count(figures, Weight::Add);
         clue.allowed_tokens = clue.allowed_tokens.saturating_add(allowed);
@@ -303,6 +311,15 @@ mod tests {
         assert_eq!(found(&[long(96_001)]), [above(96_000)]);
         let both = [long(272_000), long(272_001)];
         assert_eq!(found(&both), [above(264_000), above(272_000)]);
+    }
+
+    #[test]
+    fn many_steps_of_long_input_leave_room_for_other_kinds() {
+        let long = (0..3_000).map(|step| call(0, Usage::new(100_000 + step * LONG_STEP, 10)));
+        let entries: Vec<_> = long.chain([asking(1), asking(1)]).collect();
+        let found = found(&entries);
+        assert_eq!(found.len(), MOST_OF_A_KIND + 1);
+        assert!(found.contains(&(ClueKind::Repeated, 1)));
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Report {
     /// where the pointer rests. A table has at most 400 rows, and the sum of those that are left out; of
     /// budgets the 400 of which most is used, and how many more there are. A limit for all calls or for a feature, in a
     /// week or month of the report's zone, is drawn and told day by day, if the report has no filter and the budget has
-    /// counted all that the ledger has; for 20 limits. Others are a line from the window's start to now. The spend over
+    /// counted all that the ledger has; of the 20 limits of which most is used. Others are a line from the window's start to now. The spend over
     /// time is by day up to 92 days, then by week, month or year.
     pub fn to_html(&self) -> String {
         html::render(self)
@@ -167,6 +167,13 @@ impl Report {
     /// under `other`, and calls without a name under `none`. A user, a tag or an id is never a label.
     pub fn to_prometheus(&self) -> String {
         prometheus::render(self)
+    }
+
+    /// Shows how budgets stand, taken after the ledger was asked: they have then counted what it has.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn with_budgets(mut self, budgets: Vec<BudgetStatus>) -> Self {
+        self.budgets = budgets;
+        self
     }
 
     /// Returns the page with a script that fetches it again, from where it came, and shows what is new. `fingerprint` is

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::verify::Verifier;
-use super::{Quality, Rating, Route, RouteError, RouteOutcome, RouteRequest, Router, Score, Step};
+use super::{
+    CascadeLines, Quality, Rating, Route, RouteError, RouteOutcome, RouteRequest, Router, Score, Step,
+};
 use crate::model::ModelId;
 use crate::money::Usd;
 
@@ -61,8 +63,7 @@ pub struct CascadeRouter {
 #[derive(Debug, Clone)]
 struct Prompts {
     score: Arc<dyn Score>,
-    trusted_below: f32,
-    straight_above: f32,
+    lines: CascadeLines,
 }
 
 /// What to do with a request, by its prompt.
@@ -122,16 +123,16 @@ impl CascadeRouter {
         self
     }
 
-    /// Lets a score of the prompt spare what it can: below one number the cheap answer is taken unverified, above another
+    /// Lets a score of the prompt spare what it can: below one line the cheap answer is taken unverified, above the other
     /// the cheap model is not tried. What lies between, or has no score, is verified.
     ///
-    /// Draw both numbers by held-out rows ([`CascadeLines`](super::CascadeLines)). What that is worth was measured with
+    /// Draw the [lines](CascadeLines) by held-out rows. What that is worth was measured with
     /// [`Agreement`](super::verify::Agreement#what-it-is-worth); what it is worth for you, the evaluator tells
     /// ([`Evaluation::with_cascade`](super::Evaluation::with_cascade)).
     ///
     /// # Examples
     /// ```
-    /// use thrifty::router::{CascadeRouter, RouteRequest, Score};
+    /// use thrifty::router::{CascadeLines, CascadeRouter, RouteRequest, Score};
     /// use thrifty::router::verify::Finished;
     ///
     /// #[derive(Debug)]
@@ -143,15 +144,16 @@ impl CascadeRouter {
     ///     }
     /// }
     ///
-    /// let router = CascadeRouter::new("gpt-4o-mini", Finished::new(), "gpt-4o").with_prompt_score(Length, 20.0, 2_000.0);
+    /// let lines = CascadeLines::at(20.0, 2_000.0).ok_or("they overlap")?;
+    /// let router = CascadeRouter::new("gpt-4o-mini", Finished::new(), "gpt-4o").with_prompt_score(Length, lines);
     /// # let _ = router;
+    /// # Ok::<(), &str>(())
     /// ```
     #[must_use]
-    pub fn with_prompt_score(mut self, score: impl Score, trusted_below: f32, straight_above: f32) -> Self {
+    pub fn with_prompt_score(mut self, score: impl Score, lines: CascadeLines) -> Self {
         self.prompts = Some(Prompts {
             score: Arc::new(score),
-            trusted_below,
-            straight_above,
+            lines,
         });
         self
     }
@@ -180,8 +182,8 @@ impl CascadeRouter {
             return Way::Verified;
         };
         match prompts.score.score(request) {
-            Some(score) if score > prompts.straight_above => Way::Straight,
-            Some(score) if score < prompts.trusted_below => Way::Trusted,
+            Some(score) if score > prompts.lines.straight_above() => Way::Straight,
+            Some(score) if score < prompts.lines.trusted_below() => Way::Trusted,
             _ => Way::Verified,
         }
     }

@@ -18,6 +18,7 @@ struct Plan {
     /// Records of this kind are not taken so many times.
     refused: Option<(&'static str, usize)>,
     unreadable: usize,
+    panicking: usize,
     slow: Duration,
     most_at_once: usize,
     reads: usize,
@@ -36,6 +37,11 @@ impl Faulty {
     /// Fails to read so many times.
     pub(crate) fn hide(&self, times: usize) {
         self.plan().unreadable = times;
+    }
+
+    /// Panics so many times when it is read.
+    pub(crate) fn panic_at_reads(&self, times: usize) {
+        self.plan().panicking = times;
     }
 
     /// Takes so long for each sync.
@@ -97,14 +103,18 @@ impl BatchStore for Faulty {
     }
 
     async fn read(&self, extents: &[Extent]) -> Result<Bytes, StoreError> {
-        {
+        let panics = {
             let mut plan = self.plan();
             plan.reads += 1;
             if plan.unreadable > 0 {
                 plan.unreadable -= 1;
                 return Err(StoreError::new("too many open files"));
             }
-        }
+            let panics = plan.panicking > 0;
+            plan.panicking = plan.panicking.saturating_sub(1);
+            panics
+        };
+        assert!(!panics, "the read panics, as it is to");
         self.store.read(extents).await
     }
 }

@@ -36,6 +36,7 @@ mod runtimes;
 #[cfg(unix)]
 #[path = "../client/small_files.rs"]
 mod small_files;
+mod stale_lines;
 mod store_faults;
 mod stores;
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use thrifty::batch::{BatchCollector, BatchCollectorBuilder, BatchError, BatchObserver, Cancelled, Settled};
 use thrifty::{Clock, ErrorKind, SystemClock};
 
-use super::fake::{End, FakeApi, good};
+use super::fake::{End, Fail, FakeApi, good};
 use super::faster_lane::Direct;
 use super::faulty::Faulty;
-use super::{Books, Echo, ask, paused};
+use super::{Books, Echo, ask, paused, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -43,6 +43,31 @@ async fn what_a_full_store_did_not_take_is_stored_once_there_is_room() {
     let next = builder(&api, &store).start().await.unwrap();
     assert_eq!(next.cancel(id).await.unwrap(), Cancelled::Unknown);
     assert_eq!(next.recovery_report().await.unwrap().pending, 0);
+}
+
+#[test]
+fn a_batch_that_cannot_be_given_up_as_the_store_panics_is_found_after_a_restart_and_not_made_again() {
+    // Its driver tries ten times.
+    let api = FakeApi::default()
+        .losing_create_answers(1, 0)
+        .failing("list", 10, Fail::Panic);
+    let store = Faulty::default();
+    let id = paused().block_on(async {
+        let collector = builder(&api, &store).with_observer(Books::default()).build();
+        let id = collector.enqueue(&ask(1)).await.unwrap().id();
+        until("its batch is made", || api.batches() == 1).await;
+        store.panic_at_reads(usize::MAX);
+        tokio::time::sleep(60 * MINUTE).await;
+        assert_eq!(collector.pending(), [id]);
+        id
+    });
+    store.panic_at_reads(0);
+    paused().block_on(async {
+        let collector = builder(&api, &store).build();
+        let handle = collector.attach(id).await.unwrap().unwrap();
+        assert!(handle.await.unwrap().is_success());
+    });
+    assert_eq!(api.batches(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use thrifty::pricing::{Price, PriceBook};
 use thrifty::router::verify::Finished;
 use thrifty::router::{
-    Answered, Calibration, CascadeRouter, Curve, EvaluateError, Evaluation, Evaluator, HeldOut,
+    Answered, Calibration, CascadeLines, CascadeRouter, Curve, EvaluateError, Evaluation, Evaluator, HeldOut,
     HeuristicRouter, Labelled, Measured, Quality, Route, RouteRequest, Router, Score, ScoreRouter, Target,
     Threshold, evaluate, router_fn,
 };
@@ -227,7 +227,7 @@ fn a_router_whose_plans_have_steps_is_no_always_cheap_but_an_error() {
     let error = evaluate(&cascade, &four(), &prices()).now_or_never().unwrap();
     assert!(matches!(error, Err(EvaluateError::Steps { row: 0 })));
     // Where its score spares the verifier there is nothing to verify.
-    let at_once = cascade.with_prompt_score(Stated(|score| score), 0.5, 0.5);
+    let at_once = cascade.with_prompt_score(Stated(|score| score), CascadeLines::at(0.5, 0.5).unwrap());
     let evaluation = with_router(evaluation(&four()), &at_once).unwrap();
     let decided = of(&evaluation, "router").decided.as_ref().unwrap();
     near(decided.strong_share.value, 0.5);

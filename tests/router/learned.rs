@@ -338,6 +338,26 @@ fn ratings_are_kept_without_text_trained_on_and_learned_from() {
     assert_eq!(router.learn(), 0);
 }
 
+#[test]
+fn what_is_rated_of_a_plan_with_steps_teaches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = TrainingLog::open(dir.path()).unwrap();
+    let cascade = CascadeRouter::new(MINI, Finished::new(), FULL);
+    let router = LearnedRouter::new(learned(), line(), cascade).unwrap();
+    let router = router.with_log(log.clone());
+    let (op_id, chosen) = route_for(&router, EASY);
+    assert_eq!(chosen.steps().len(), 1);
+    router.rate(&Rating::new(op_id, true));
+    router.rate(&Rating::new(op_id, true).of_model(MINI));
+    assert_eq!((log.report().unwrap().ratings, router.learn()), (0, 0));
+
+    let router = router.promoted_before();
+    let (op_id, chosen) = route_for(&router, EASY);
+    assert!(chosen.steps().is_empty());
+    router.rate(&Rating::new(op_id, true));
+    assert_eq!((log.report().unwrap().ratings, router.learn()), (1, 1));
+}
+
 fn assert_no_text(dir: &Path) {
     for file in std::fs::read_dir(dir).unwrap() {
         let path = file.unwrap().path();

@@ -45,7 +45,12 @@ fn gone(lines: &CascadeLines, rows: &[(f32, CascadeRow)]) -> (f64, i64) {
 #[test]
 fn a_floor_is_kept_on_other_traffic_as_often_as_the_confidence_says() {
     let other = traffic(5_000, 1_000);
-    let strong = CascadeLines::by_cost(&other).unwrap().expected().strong_quality * 5_000.0;
+    let strong = CascadeLines::by_cost(&other)
+        .unwrap()
+        .expected()
+        .unwrap()
+        .strong_quality
+        * 5_000.0;
     let often = |confidence: f64| {
         let target = Target::quality_floor(0.97).with_confidence(confidence);
         let lines = (0..100).map(|seed| CascadeLines::pick(&traffic(1_000, seed), &target).unwrap());
@@ -72,7 +77,7 @@ fn the_upper_line_by_cost_is_the_cheapest_of_all() {
         answers.sum::<i64>()
     });
     assert_eq!(Some(cost), straight.min());
-    let saved = by_cost.expected().saved.unwrap();
+    let saved = by_cost.expected().unwrap().saved.unwrap();
     let all: i64 = i64::try_from(rows.len()).unwrap() * 10_000;
     let (left, all) = (u32::try_from(all - cost).unwrap(), u32::try_from(all).unwrap());
     assert!((saved - f64::from(left) / f64::from(all)).abs() < 1e-9);
@@ -96,7 +101,37 @@ fn where_the_cheap_model_never_pays_all_go_straight() {
         .map(|i| row(f32::from(i), false, false, true))
         .collect();
     let lines = CascadeLines::by_cost(&never).unwrap();
-    assert_eq!(lines.expected().saved, Some(0.0));
+    assert_eq!(lines.expected().unwrap().saved, Some(0.0));
+}
+
+#[test]
+fn lines_that_overlap_or_are_no_numbers_are_none() {
+    let at = |trusted_below, straight_above| {
+        let lines = CascadeLines::at(trusted_below, straight_above)?;
+        assert_eq!(lines.expected(), None);
+        Some((lines.trusted_below(), lines.straight_above()))
+    };
+    let all = (f32::NEG_INFINITY, f32::INFINITY);
+    for (low, high) in [(0.2, 0.8), (0.5, 0.5), all] {
+        assert_eq!(at(low, high), Some((low, high)));
+    }
+    for (low, high) in [(0.8, 0.2), (f32::NAN, 0.5), (0.5, f32::NAN)] {
+        assert_eq!(at(low, high), None);
+    }
+}
+
+#[test]
+fn where_no_cheap_answer_is_worse_all_are_trusted() {
+    let rows: Vec<_> = (0_u8..100)
+        .map(|i| row(f32::from(i), false, true, i % 2 == 0))
+        .collect();
+    let target = Target::quality_floor(1.0).with_confidence(0.5);
+    let lines = CascadeLines::pick(&rows, &target).unwrap();
+    assert_eq!(lines.expected().map(|expected| expected.strong_share), Some(0.0));
+    assert_eq!(
+        (lines.trusted_below(), lines.straight_above()),
+        (f32::INFINITY, f32::INFINITY)
+    );
 }
 
 #[test]
@@ -143,7 +178,7 @@ proptest! {
     #[test]
     fn the_floor_is_kept_on_the_rows_that_the_lines_were_drawn_by(rows in any_rows(), floor in 0.0..=1.0) {
         if let Ok(lines) = CascadeLines::pick(&rows, &Target::quality_floor(floor)) {
-            let expected = lines.expected();
+            let expected = lines.expected().unwrap();
             prop_assert!(expected.quality >= floor * expected.strong_quality - 1e-9);
         }
     }

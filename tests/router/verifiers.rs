@@ -8,8 +8,8 @@ use thrifty::router::verify::{
     VerifierExt, verifier_fn,
 };
 use thrifty::router::{
-    AnswerModel, CascadeRouter, Labelled, LabelledAnswer, Quality, Route, RouteRequest, Score, Step,
-    Threshold, Trainer,
+    AnswerModel, CascadeLines, CascadeRouter, Labelled, LabelledAnswer, Quality, Route, RouteRequest, Score,
+    Step, Threshold, Trainer,
 };
 use thrifty::{Endpoint, ModelId};
 
@@ -377,7 +377,8 @@ fn a_score_of_the_prompt_spares_the_verifier_or_the_cheap_model() {
         }
     }
 
-    let router = CascadeRouter::new(MINI, Finished::new(), FULL).with_prompt_score(Length, 3.0, 10.0);
+    let lines = CascadeLines::at(3.0, 10.0).unwrap();
+    let router = CascadeRouter::new(MINI, Finished::new(), FULL).with_prompt_score(Length, lines);
     for (prompt, first, later, why) in [
         ("hi", MINI, vec![], "the prompt does not need gpt-4o"),
         ("hello", MINI, vec![FULL], "cheap first, gpt-4o if need be"),

@@ -25,6 +25,8 @@ pub(in crate::batch) struct Flush {
     pub(in crate::batch) uploaded_anew: bool,
     /// The generation of the driver that works on it.
     pub(in crate::batch) runner: u64,
+    /// The generation of the driver that has uploaded its file; 0 for an earlier process.
+    pub(in crate::batch) uploaded_by: u64,
     pub(super) lane: u32,
     /// The size of its lines.
     pub(super) bytes: u64,
@@ -64,7 +66,7 @@ pub(in crate::batch) enum Phase {
 
 impl Phase {
     /// Returns the input file, if the server has it.
-    const fn file_id(&self) -> Option<&Arc<str>> {
+    pub(in crate::batch) const fn file_id(&self) -> Option<&Arc<str>> {
         match self {
             Self::Sealed | Self::Uploading => None,
             Self::Uploaded { file_id } | Self::Creating { file_id, .. } | Self::Submitted { file_id, .. } => {
@@ -117,6 +119,7 @@ impl State {
             fenced: false,
             uploaded_anew: false,
             runner: 0,
+            uploaded_by: 0,
             lane,
             bytes: sum.bytes,
             deadline: sum.deadline,

@@ -58,7 +58,7 @@ const GATHER: Duration = Duration::from_micros(50);
 /// again. Beside a sealed segment lie its sums, by quarters of an hour, feature, model, lane and source. A query that
 /// asks for no other dimension is answered from them, however many entries there are; any other reads the segments
 /// that its stretch of time touches. [Clues](CostLedger::clues) are found by comparing the entries of one segment, and
-/// lie there too: the 200 of the calls that cost most. The format is described in [`format`](crate::ledger::format).
+/// lie there too: of each kind the 50 of the calls that cost most. The format is described in [`format`](crate::ledger::format).
 ///
 /// # Durability
 /// What was recorded survives the end of the process, also by `SIGKILL`: a record is one write to the system. What

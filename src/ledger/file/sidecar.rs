@@ -3,7 +3,9 @@
 //! A sidecar is a file of checksummed lines as a segment is: a header, a [`Seal`], the cells of days, clues, then the
 //! cells of quarters of an hour.
 
+use std::collections::HashMap;
 use std::io::BufReader;
+use std::mem::discriminant;
 use std::path::Path;
 
 use serde::de::IgnoredAny;
@@ -20,8 +22,8 @@ pub(super) const FORMAT: Format = Format {
     version: 1,
 };
 
-/// How many clues are kept of a segment: those of the calls that cost most.
-const MOST_CLUES: usize = 200;
+/// How many clues of each kind are kept of a segment: those of the calls that cost most. All long input is one kind.
+const MOST_OF_A_KIND: usize = 50;
 
 /// What a sealed segment holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +74,12 @@ pub(super) struct Days {
 impl Days {
     pub(super) fn of(fold: &Fold) -> Self {
         let mut clues = fold.clues.finish();
-        clues.truncate(MOST_CLUES);
+        let mut kinds = HashMap::<_, usize>::new();
+        clues.retain(|clue| {
+            let kept = kinds.entry(discriminant(&clue.kind)).or_default();
+            *kept += 1;
+            *kept <= MOST_OF_A_KIND
+        });
         Self {
             cells: fold.rollup.widened(Width::Day),
             clues,
@@ -215,5 +222,32 @@ impl<'a> Reader<'a> {
             line: self.lines.position().lines,
             why,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::endpoint::Endpoint;
+    use crate::id::OpId;
+    use crate::ledger::{ClueKind, LedgerEntry, Status};
+    use crate::usage::Usage;
+
+    #[test]
+    fn many_steps_of_long_input_leave_room_for_other_kinds() {
+        let mut fold = Fold::new();
+        let at = Timestamp::from_unix_millis(1_790_000_000_000);
+        let mut entry = LedgerEntry::new(EntryId::new(at), OpId::new(at), at, Endpoint::Responses);
+        entry.status = Status::Succeeded;
+        for step in 0..300 {
+            entry.usage = Some(Usage::new(100_000 + step * 8_000, 10));
+            fold.clues.add(&entry);
+        }
+        (entry.usage, entry.max_output_tokens) = (Some(Usage::new(10, 10)), Some(4_096));
+        fold.clues.add(&entry);
+        let kinds: Vec<_> = Days::of(&fold).clues.iter().map(|clue| clue.kind).collect();
+        assert_eq!(kinds.len(), MOST_OF_A_KIND + 1);
+        assert!(kinds.contains(&ClueKind::UnusedOutput));
     }
 }

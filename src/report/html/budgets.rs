@@ -16,7 +16,7 @@ use crate::report::cells::{Cell, day_of};
 use crate::report::html::{ROWS, begin, begin_wide, name, rounded};
 use crate::report::svg::{self, FULL, scale};
 
-/// How many limits are told day by day.
+/// How many limits, the fullest, are told day by day if they can be.
 const BY_DAY: usize = 20;
 
 pub(super) fn write(report: &Report, page: &mut String) -> fmt::Result {
@@ -48,8 +48,9 @@ pub(super) fn write(report: &Report, page: &mut String) -> fmt::Result {
     let mut budgets: Vec<_> = report.budgets.iter().collect();
     budgets.sort_by_key(|status| Reverse(used(status)));
     let mut by_day = Vec::new();
-    for status in budgets.iter().take(ROWS) {
-        let days = if by_day.len() < BY_DAY {
+    for (at, status) in budgets.iter().take(ROWS).enumerate() {
+        // Each takes a pass over all cells for each of its days.
+        let days = if at < BY_DAY {
             days(report, status)
         } else {
             Vec::new()

@@ -32,10 +32,11 @@
   const chosen = () => ({
     sorted: all('[aria-sort]').map((heading) => [label(heading), heading.textContent, heading.getAttribute('aria-sort')]),
     open: all('details[open]').map((details) => [details.closest('section').id, details.textContent.split('\n')[1]]),
-    left: all('.legend input').filter((box) => !box.checked).map((box) => box.closest('li').textContent.trim()),
-    days: times().map((select) => {
-      const at = select.selectedIndex;
-      return at > 0 && at < select.length - 1 ? select.options[at].textContent : at === 0 ? 'first' : 'last';
+    // A range of the only period goes on to the last one.
+    days: times().map((select, isTo) => {
+      const at = select.selectedIndex, ends = [[0, 'first'], [select.length - 1, 'last']];
+      const end = (isTo ? ends.reverse() : ends).find(([place]) => place === at);
+      return end ? end[1] : select.options[at].textContent;
     }),
     feature: document.getElementById('feature')?.selectedOptions[0].textContent,
     across: all('.wide').map((region) => [label(region), region.scrollLeft]),
@@ -48,7 +49,7 @@
     select.dispatchEvent(new Event('change'));
   };
   const named = (select, name) => [...select.options].findIndex((option) => option.textContent === name);
-  const choose = ({ sorted, open, left, days, feature, across, focus, down }) => {
+  const choose = ({ sorted, open, days, feature, across, focus, down }) => {
     for (const [section, summary] of open)
       for (const details of all(`section[id="${section}"] details`))
         if (details.textContent.split('\n')[1] === summary) details.open = true;
@@ -56,8 +57,6 @@
       for (const heading of all('thead th').filter((of) => label(of) === table && of.textContent === name))
         for (let press = 0; press < 2 && heading.getAttribute('aria-sort') !== way; press++)
           heading.querySelector('button')?.click();
-    for (const box of all('.legend input'))
-      if (left.includes(box.closest('li').textContent.trim())) box.click();
     const features = document.getElementById('feature');
     if (features) select(features, named(features, feature));
     // The end is set before the beginning, which would push it.
@@ -70,8 +69,9 @@
   };
 
   const swap = (fresh) => {
-    const choice = chosen();
+    const choice = chosen(), overTime = () => document.getElementById('over-time'), left = overTime()?.dataset.left;
     document.querySelector('main').replaceWith(document.adoptNode(fresh));
+    if (left && overTime()) overTime().dataset.left = left;
     document.getElementById('tip')?.remove();
     // The page's policy allows this text by its hash, wherever it stands.
     const script = Object.assign(document.createElement('script'), { textContent: drawing });

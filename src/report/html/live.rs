@@ -8,7 +8,7 @@ use crate::report::html::{Extras, render_with};
 pub(super) const SCRIPT: &str = include_str!("live.js");
 
 /// The SHA-256 of the script, which a test holds to it.
-pub(super) const SCRIPT_HASH: &str = "bkUMITMhz+64tUTq9jl4CUI3zCf+0+1qUbSrvYl8SVw=";
+pub(super) const SCRIPT_HASH: &str = "bm2pd0bwI3XcpyRzs3y3bfgNbjq75pEwzyy1LS4qvOE=";
 
 /// How long the figures that move with the time alone, a run rate and a burn-down, may stand still.
 const REDRAWN_MS: i64 = 900_000;

@@ -101,7 +101,13 @@
   const periods = [...chart.tBodies[0].rows].map((row) => row.cells[0].textContent);
   const plot = box.querySelector('.plot'), svg = plot.querySelector('svg'), paths = all('path', svg);
   const series = (feature) => Math.min(feature, paths.length - 1);
-  const chosen = Array(Math.max(...cells.map((cell) => cell.feature)) + 1).fill(true);
+  // Features that are left out are known by their names, so that a page with newer figures leaves out the same.
+  const titles = all('#features table').slice(0, 1).flatMap((table) =>
+    [...table.tBodies[0].rows].map((row) => row.cells[0].title || row.cells[0].textContent));
+  const apart = followsAll ? titles.length : all('path:not(.f11)', svg).length;
+  const titleOf = (feature) => feature < apart ? titles[feature] : '';
+  const left = new Set(JSON.parse(box.dataset.left ?? '[]'));
+  const chosen = Array.from({ length: Math.max(...cells.map((cell) => cell.feature)) + 1 }, (_, at) => !left.has(titleOf(at)));
   const range = { from: 0, to: periods.length - 1 };
   const isWhole = () => chosen.every(Boolean) && range.from === 0 && range.to === periods.length - 1;
   const sums = () => {
@@ -128,8 +134,8 @@
   const fill = ({ table, by, rows, columns }, { total, by: { [by]: byKey } }) => {
     const shown = new Set(rows.map(({ key }) => key)), sum = (key) => byKey[key] ?? nothing();
     const rest = byKey.reduce((rest, more, key) => shown.has(key) ? rest : add(rest, more), nothing());
-    const dearest = largest(byKey.map((sum) => sum.cost));
-    const places = { cost: placesFor(dearest), saved: placesFor(largest(byKey.map(baseline))) };
+    const own = rows.map(({ key }) => sum(key)), dearest = largest(own.map((sum) => sum.cost));
+    const places = { cost: placesFor(dearest), saved: placesFor(largest(own.map(baseline))) };
     const write = (row, sum) => columns.forEach((name, at) => {
       const cell = row.cells[at];
       if (name === 'latency') cell.textContent = isWhole() ? latencies.get(cell) : '–';
@@ -293,6 +299,7 @@
   const follow = ['over-time', ...(followsAll ? KEYS.map((key) => key + 's') : [])];
   const narrow = () => {
     const found = sums();
+    box.dataset.left = JSON.stringify([...chosen.keys()].filter((feature) => !chosen[feature]).map(titleOf));
     tables.forEach((table) => fill(table, found));
     all('.tiles [data-of]').forEach((element) => show(element, element.dataset.of, found.total));
     draw(found.spent);

@@ -78,6 +78,7 @@ fn write_money(page: &mut String, key: &str, rows: &[Row], total: &Row) -> fmt::
         ],
     )?;
     writeln!(page, "</tr>\n</thead>\n<tbody>")?;
+    let (rows, rest) = cut(rows);
     let largest = rows.iter().map(|row| row.totals.cost).max().unwrap_or_default();
     let columns = Columns {
         cost: places(largest),
@@ -88,7 +89,6 @@ fn write_money(page: &mut String, key: &str, rows: &[Row], total: &Row) -> fmt::
                 .unwrap_or_default(),
         ),
     };
-    let (rows, rest) = cut(rows);
     for row in rows {
         let (name, title) = name(row.key.as_deref());
         let length = scale(row.totals.cost.as_pico(), largest.as_pico());

@@ -113,7 +113,10 @@ async fn a_page_has_the_cells_of_its_chart_only_if_there_are_too_many() {
     let of = |features: usize, models: usize| {
         let numbers = (0..features * models).map(|number| {
             let name = format!("f{}", number / models);
-            let mut entry = entry(Some(&name), Cost::Priced(Usd::from_pico(number.try_into().unwrap())));
+            let mut entry = entry(
+                Some(&name),
+                Cost::Priced(Usd::from_pico(number.try_into().unwrap())),
+            );
             entry.served_model = Some(format!("m{}", number % models).into());
             entry
         });

@@ -6,7 +6,8 @@ mod estimate;
 mod words;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -100,9 +101,11 @@ pub(super) fn find(cells: &[Cell], clues: Vec<Clue>, prices: &PriceBook, now: Ti
             found.add(part, lever, saving);
         }
     }
+    let mut room = Room::default();
     for clue in clues {
         let (kind, allowed) = (clue.kind, clue.allowed_tokens);
-        let part = Spend::of(clue);
+        let mut part = Spend::of(clue);
+        part.totals.cost = room.take(&spend, kind, &part);
         match kind {
             ClueKind::Repeated => found.add(&part, Lever::Duplicates, Saving::exactly(part.totals.cost)),
             ClueKind::MissedPrefix => {
@@ -153,6 +156,27 @@ impl Saving {
     }
 }
 
+/// What is left of the spend of a feature on one model and lane for further clues of a kind.
+///
+/// Clues have costs as they were first booked, which corrections can have made smaller.
+#[derive(Debug, Default)]
+struct Room(HashMap<(Discriminant<ClueKind>, usize), UsdSum>);
+
+impl Room {
+    /// Returns the cost of a part, or what is left for it.
+    fn take(&mut self, spend: &[Spend], kind: ClueKind, part: &Spend) -> UsdSum {
+        let is_same =
+            |all: &Spend| (&all.feature, &all.model, all.lane) == (&part.feature, &part.model, part.lane);
+        let Some((at, all)) = spend.iter().enumerate().find(|(_, all)| is_same(all)) else {
+            return UsdSum::ZERO;
+        };
+        let left = self.0.entry((discriminant(&kind), at)).or_insert(all.totals.cost);
+        let taken = part.totals.cost.min(*left);
+        *left = left.saturating_sub(taken);
+        taken
+    }
+}
+
 /// Savings by feature and lever.
 #[derive(Debug, Default)]
 struct Found(BTreeMap<(Option<Arc<str>>, Lever), Sum>);
@@ -167,6 +191,8 @@ struct Sum {
     /// How many output tokens were allowed, and what budgets held for those that were not used.
     allowed: u64,
     held: UsdSum,
+    /// How many calls are known to have missed the cache, where sums say what that costs.
+    missed: u64,
 }
 
 impl Sum {
@@ -201,16 +227,35 @@ impl Found {
         sum.held += held;
     }
 
-    fn ranked(mut self) -> Vec<NextSaving> {
-        // What clues say of the cache is better than what sums let one guess.
-        let missed: BTreeSet<_> = self
+    /// Keeps of what sums and clues say of the cache what saves more. What sums say then has the calls of the clues too.
+    fn one_row_for_the_cache(&mut self) {
+        let by_clues = self
             .0
-            .keys()
-            .filter(|(_, lever)| *lever == Lever::SamePrefix)
-            .cloned()
+            .iter()
+            .filter(|((_, lever), _)| *lever == Lever::SamePrefix);
+        let missed: Vec<_> = by_clues
+            .map(|((feature, _), sum)| (feature.clone(), sum.most, sum.totals.calls))
             .collect();
-        self.0.retain(|(feature, lever), sum| match lever {
-            Lever::ProviderCache if missed.contains(&(feature.clone(), Lever::SamePrefix)) => false,
+        for (feature, most, calls) in missed {
+            let (by_sums, by_clues) = (
+                (feature.clone(), Lever::ProviderCache),
+                (feature, Lever::SamePrefix),
+            );
+            match self.0.get_mut(&by_sums) {
+                Some(sum) if sum.most > most => {
+                    sum.missed = calls;
+                    self.0.remove(&by_clues);
+                }
+                _ => {
+                    self.0.remove(&by_sums);
+                }
+            }
+        }
+    }
+
+    fn ranked(mut self) -> Vec<NextSaving> {
+        self.one_row_for_the_cache();
+        self.0.retain(|(_, lever), sum| match lever {
             Lever::OutputLimit => sum.held.as_pico() >= LEAST_HELD,
             _ => sum.most.as_pico() >= LEAST,
         });

@@ -203,9 +203,43 @@ async fn the_same_beginning_within_ten_minutes_could_have_been_cached() {
     };
     assert_eq!(of(Lever::SamePrefix, &[ask(0, 0), ask(11, 0)]).await, None);
     assert_eq!(of(Lever::SamePrefix, &[ask(0, 0), ask(9, 1_024)]).await, None);
-    let missed = of(Lever::SamePrefix, &[ask(0, 0), ask(9, 0)]).await;
+    // Sums say that more could be saved, and clues of how many calls that is known.
+    let both = [ask(0, 0), ask(9, 0)];
+    assert_eq!(of(Lever::SamePrefix, &both).await, None);
+    let missed = of(Lever::ProviderCache, &both).await;
+    assert_eq!(missed, Some((usd("0.04096"), usd("0.02048"))));
+    let savings = found(&both).await;
+    let row = savings.iter().find(|saving| saving.lever == Lever::ProviderCache);
+    assert!(row.unwrap().evidence.contains("at least 1 calls began like one"));
+    // Most of what the feature reads is cached, so that sums say nothing.
+    let mut cached = ask(30, 2_048);
+    cached.prefix_hash = None;
+    let mut mostly = both.to_vec();
+    for _ in 0..3 {
+        cached.id = EntryId::new(NOW);
+        mostly.push(cached.clone());
+    }
+    let missed = of(Lever::SamePrefix, &mostly).await;
     assert_eq!(missed, Some((usd("0.02048"), usd("0.01024"))));
-    assert_eq!(of(Lever::ProviderCache, &[ask(0, 0), ask(9, 0)]).await, None);
+}
+
+#[test]
+fn clues_save_no_more_than_was_spent_after_a_correction() {
+    let totals = |pico| Totals {
+        cost: UsdSum::from_pico(pico),
+        ..Totals::default()
+    };
+    let part = |pico| Spend {
+        feature: None,
+        model: Some("dear".into()),
+        lane: Some(Lane::Standard),
+        totals: totals(pico),
+    };
+    let (spend, mut room) = ([part(10)], Room::default());
+    let mut take = |kind, pico| room.take(&spend, kind, &part(pico)).as_pico();
+    assert_eq!(take(ClueKind::Repeated, 8), 8);
+    assert_eq!(take(ClueKind::Repeated, 8), 2);
+    assert_eq!(take(ClueKind::MissedPrefix, 20), 10);
 }
 
 #[tokio::test]
@@ -242,7 +276,7 @@ async fn a_limit_far_above_the_output_costs_nothing_but_room() {
     );
     // 4,000 tokens at 20 dollars a million, three times.
     let words = "at least 3 calls allowed 4,100 output tokens and used 100, on the average: unused limits cost nothing, but \
-                 budgets hold up to 0.24 USD more for these calls, and rate limits count them";
+                 a budget would hold up to 0.24 USD more for these calls, and rate limits count them";
     assert_eq!(last.evidence, words);
     let mut little = ask(1);
     little[0].max_output_tokens = Some(500);

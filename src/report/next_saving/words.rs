@@ -18,9 +18,16 @@ impl Sum {
             Lever::ProviderCache => {
                 let share = per_mille(usage.cache_read_tokens, usage.input_tokens).unwrap_or(0);
                 let average = each(usage.input_tokens);
+                let same = match self.missed {
+                    0 => "how much of it is the same is not known".to_owned(),
+                    missed => format!(
+                        "at least {} calls began like one of the last ten minutes and read nothing from it",
+                        grouped(&missed.to_string())
+                    ),
+                };
                 (
                     format!(
-                        "{} input tokens a call, {} of them from the cache; how much of it is the same is not known",
+                        "{} input tokens a call, {} of them from the cache; {same}",
                         grouped(&average.to_string()),
                         percent(share)
                     ),
@@ -41,12 +48,15 @@ impl Sum {
                 ".prompt_cache_key(\"…\"), the same for calls that begin alike".into(),
             ),
             Lever::Duplicates => (
-                format!("at least {calls} calls asked exactly the same as another that was answered"),
+                format!(
+                    "at least {calls} calls asked exactly the same as another that was answered, samples on purpose included"
+                ),
                 "keep the answer by its request, or call with .key(\"…\")".into(),
             ),
             Lever::LongContext => (
                 format!(
-                    "at least {calls} calls are at most a tenth above the length from which each token costs more"
+                    "at least {calls} calls whose input is on the average at most a tenth above the length from which each token \
+                     costs more"
                 ),
                 "cut what is sent, such as older messages".into(),
             ),
@@ -64,7 +74,7 @@ impl Sum {
             Lever::OutputLimit => (
                 format!(
                     "at least {calls} calls allowed {} output tokens and used {}, on the average: unused limits cost \
-                     nothing, but budgets hold up to {} USD more for these calls, and rate limits count them",
+                     nothing, but a budget would hold up to {} USD more for these calls, and rate limits count them",
                     grouped(&each(self.allowed).to_string()),
                     grouped(&each(usage.output_tokens).to_string()),
                     grouped(&format!("{:.2}", self.held))

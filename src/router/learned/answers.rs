@@ -188,6 +188,12 @@ impl AnswerModel {
         let (Some(request), Some(answer)) = (exchange.request(), exchange.answer()) else {
             return Err("it cannot be read");
         };
+        if answer.choices().iter().any(|choice| choice.is_refusal) {
+            return Err("the model refused");
+        }
+        if answer.choices().iter().any(says_nothing) {
+            return Err("it is empty");
+        }
         let latest = LatestMessage::of(exchange.endpoint(), request).ok_or("the prompt has no text")?;
         let prompt = Subject::of(latest, request);
         let gains = answer.choices().iter().map(|choice| {
@@ -204,7 +210,7 @@ impl AnswerModel {
     /// Writes the model to a file, as [`Model::save`] does.
     ///
     /// # Errors
-    /// If the disk fails; a file that was there is then as it was.
+    /// If the disk fails. A file that was there is then as it was; or the new one, if only the directory could not be synced.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), LearnError> {
         self.0.save(path)
     }
@@ -229,6 +235,11 @@ fn said<'a>(choice: &'a AnswerChoice<'_>) -> Cow<'a, str> {
     let text = Cow::Borrowed(&*choice.text);
     let calls = choice.tool_calls.iter();
     calls.fold(text, |text, call| text + "\n" + &*call.name + " " + &*call.input)
+}
+
+/// Whether a choice has neither text, calls nor media.
+fn says_nothing(choice: &AnswerChoice<'_>) -> bool {
+    choice.text.trim().is_empty() && choice.tool_calls.is_empty() && !choice.has_media
 }
 
 #[cfg(test)]
@@ -315,6 +326,34 @@ mod tests {
             let row = LabelledAnswer::new(Labelled::new("Prove it"), format!("{text}\nf {{\"x\":1}}"))
                 .with_end(ended);
             assert_eq!(model.gain_in(&exchange, None), Ok(model.gain(&row)));
+        }
+    }
+
+    #[test]
+    fn a_refusal_or_nothing_in_one_choice_leaves_nothing_to_judge() {
+        let (model, cheap) = (trained(), ModelId::from(MINI));
+        let request =
+            json!({"model": FULL, "messages": [{"role": "user", "content": "Prove it"}]}).to_string();
+        let good = json!({"message": {"content": "It is so"}, "finish_reason": "stop"});
+        for (message, why) in [
+            (
+                json!({"content": null, "refusal": "I cannot"}),
+                "the model refused",
+            ),
+            (json!({"content": " \n"}), "it is empty"),
+            (json!({"content": null}), "it is empty"),
+        ] {
+            let bad = json!({"message": message, "finish_reason": "stop"});
+            for choices in [json!([bad]), json!([good, bad])] {
+                let answer = json!({"choices": choices}).to_string();
+                let exchange = Exchange::new(
+                    &Endpoint::ChatCompletions,
+                    request.as_bytes(),
+                    &cheap,
+                    answer.as_bytes(),
+                );
+                assert_eq!(model.gain_in(&exchange, None), Err(why), "{answer}");
+            }
         }
     }
 

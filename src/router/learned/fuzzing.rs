@@ -2,13 +2,18 @@
 
 use std::path::Path;
 
+use super::super::Labelled;
 use super::heads::Kind;
-use super::{file, log};
+use super::{AnswerModel, LabelledAnswer, file, log};
 
-/// Reads a model, and lets it judge; `None` if it is refused.
+/// Reads a model of prompts or of answers, and lets it judge; `None` if it is refused as either.
 pub fn read_model(bytes: &[u8]) -> Option<Vec<f32>> {
-    let model = file::decode(Kind::Prompts, bytes, Path::new("model")).ok()?;
-    Some(model.probabilities("Is 7 a prime number?"))
+    let (path, prompt) = (Path::new("model"), "Is 7 a prime number?");
+    if let Ok(model) = file::decode(Kind::Prompts, bytes, path) {
+        return Some(model.probabilities(prompt));
+    }
+    let model = AnswerModel::of(file::decode(Kind::Answers, bytes, path).ok()?);
+    Some(model.probabilities(&LabelledAnswer::new(Labelled::new(prompt), "Yes, it is.")))
 }
 
 /// Reads a segment of a training log: how many ratings it has, and how many lines were passed over; `None` if it is

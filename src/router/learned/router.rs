@@ -37,7 +37,9 @@ use crate::router::{
 /// If the fallback router keeps [`AUTO`](crate::router::AUTO), the strong model is asked. Its [steps](crate::router::Step)
 /// are for the answer of the model that it chose, and are dropped where another one is drawn by lot. Of a call with steps,
 /// such as a [`CascadeRouter`](crate::router::CascadeRouter) plans, it is not known what the answer would have been worth:
-/// it tells nothing of the fallback router and promotes nobody.
+/// it tells nothing of the fallback router and promotes nobody. Nor is its rating kept or learned from: the cheap model's
+/// answers are rated only where the verifier accepted them, and look better than they are. To learn behind a cascade, train
+/// on labelled prompts.
 ///
 /// # Default
 /// - no log: what is rated is not kept, and nothing is learned from it
@@ -130,7 +132,7 @@ impl LearnedRouter {
 
     /// Keeps what is needed to learn from ratings: hashed words and numbers of up to 10,000 requests whose answer may be
     /// rated yet, in memory, and of those that are rated, in this log. Requests of no
-    /// [operation](RouteRequest::op_id) are not kept.
+    /// [operation](RouteRequest::op_id), and those whose route has [steps](crate::router::Step), are not kept.
     #[must_use]
     pub fn with_log(mut self, log: TrainingLog) -> Self {
         self.ratings = Some(Ratings::new(log));
@@ -405,7 +407,9 @@ impl Router for LearnedRouter {
         let subject = Subject::of_request(request);
         let mut made = self.make(request, subject.as_ref()).await?;
         let propensity = self.explore(request, &mut made);
-        if let (Some(ratings), Some(op_id), Some(subject)) = (&self.ratings, request.op_id(), &subject) {
+        // Which answer of several steps is handed out hangs on how good they are: labels of it are selected.
+        let ratings = self.ratings.as_ref().filter(|_| made.route.steps().is_empty());
+        if let (Some(ratings), Some(op_id), Some(subject)) = (ratings, request.op_id(), &subject) {
             let (buckets, shape) = subject.parts();
             ratings.expect(
                 op_id,

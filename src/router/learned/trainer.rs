@@ -82,7 +82,8 @@ impl Trainer {
     /// Trains on answers of the first candidate, each with its prompt. A row need not have a label of each candidate.
     ///
     /// With a model of prompts, such as that of a [`LearnedRouter`](crate::router::LearnedRouter), it begins with what that
-    /// learned: worth it where fewer answers are labelled than prompts.
+    /// learned, for where fewer answers are labelled than prompts. That was not measured for answers with words: their words
+    /// are hashed among those of prompts, and begin with the weights of other words.
     ///
     /// # Errors
     /// As [`train`](Self::train), and if the model of the prompts has other candidates.

@@ -15,10 +15,10 @@ const VERIFIED: f64 = 0.6;
 /// # How they are drawn
 /// As a [`Threshold`](super::Threshold) is, but in pairs. At first no prompt is trusted, the 60 % of the lowest scores are
 /// verified, and the others go straight to the strong model. Step by step, in 60 steps, both lines move up by quantiles of
-/// the scores, until all are trusted. The last pair counts before the first one that does not keep the floor with its
-/// confidence; if already the first does not, all go straight. The pairs do not depend on how good any answer was, so that
-/// testing them in this order needs no correction for their number (fixed sequence testing), and what is tested is the mean
-/// of the paired difference `floor * strong - cascade`.
+/// the scores, and at last to infinity: all are trusted. The last pair counts before the first one that does not keep the
+/// floor with its confidence; if already the first does not, all go straight. The pairs do not depend on how good any answer
+/// was, so that testing them in this order needs no correction for their number (fixed sequence testing), and what is tested
+/// is the mean of the paired difference `floor * strong - cascade`.
 ///
 /// The verifier is taken as it is. For one that has a line of its own, which keeps the floor already, see
 /// [`by_cost`](Self::by_cost).
@@ -44,7 +44,7 @@ const VERIFIED: f64 = 0.6;
 pub struct CascadeLines {
     trusted_below: f32,
     straight_above: f32,
-    expected: Expected,
+    expected: Option<Expected>,
 }
 
 impl CascadeLines {
@@ -73,22 +73,26 @@ impl CascadeLines {
             });
             Paired::of(short).bound(z) <= 0.0
         };
-        let pairs = (0..=STEPS).map(|step| {
+        let pairs = (0..STEPS).map(|step| {
             let share = f64::from(step) / f64::from(STEPS);
             let straight = quantile(&scores, VERIFIED + (1.0 - VERIFIED) * share);
             (quantile(&scores, share), straight)
         });
-        let kept = pairs.take_while(keeps).last();
+        let all_trusted = (f32::INFINITY, f32::INFINITY);
+        let kept = pairs.chain([all_trusted]).take_while(keeps).last();
         let (trusted_below, straight_above) = kept.unwrap_or((f32::NEG_INFINITY, f32::NEG_INFINITY));
         Ok(Self::of(rows, trusted_below, straight_above))
     }
 
     /// Draws only the upper line, where trying the cheap model first costs as much as it saves; no prompt is trusted unverified.
     ///
-    /// It is for a verifier whose own line keeps the floor, such as a [`LearnedVerifier`](crate::router::verify::LearnedVerifier)
-    /// [with a threshold](crate::router::verify::LearnedVerifier::with_threshold): what goes straight to the strong model
-    /// needs no floor. Of all lines it is the one at which these rows cost least. Where the cheap model pays nowhere, all
-    /// go straight.
+    /// It is for a verifier whose own line keeps a floor, such as a [`LearnedVerifier`](crate::router::verify::LearnedVerifier)
+    /// [with a threshold](crate::router::verify::LearnedVerifier::with_threshold). Of all lines it is the one at which these
+    /// rows cost least. Where the cheap model pays nowhere, all go straight.
+    ///
+    /// It looks at no quality, and may lower it below the verifier's floor. That floor is kept on the mean of all prompts: if
+    /// those that now go straight are ones to which the cheap answers were better than the strong model's, they no longer make
+    /// up for others. Compare [`expected`](Self::expected) with what you want.
     ///
     /// # Errors
     /// If there are fewer than 50 rows, a score is not a number, or a cost is not known.
@@ -115,6 +119,19 @@ impl CascadeLines {
         Ok(Self::of(rows, f32::NEG_INFINITY, straight_above))
     }
 
+    /// Takes lines drawn elsewhere. `None` if one is not a number, or the first is above the second: between them a prompt
+    /// would be both trusted and sent straight.
+    ///
+    /// A score that is exactly at a line is verified. Negative infinity as the first trusts no prompt, infinity as the second
+    /// sends none straight.
+    pub fn at(trusted_below: f32, straight_above: f32) -> Option<Self> {
+        (trusted_below <= straight_above).then_some(Self {
+            trusted_below,
+            straight_above,
+            expected: None,
+        })
+    }
+
     fn of(rows: &[(f32, CascadeRow)], trusted_below: f32, straight_above: f32) -> Self {
         let gone = rows
             .iter()
@@ -122,7 +139,9 @@ impl CascadeLines {
         Self {
             trusted_below,
             straight_above,
-            expected: Expected::of(gone.map(|row| (row.net(), row.strong(), row.is_strong()))),
+            expected: Some(Expected::of(
+                gone.map(|row| (row.net(), row.strong(), row.is_strong())),
+            )),
         }
     }
 
@@ -142,10 +161,11 @@ impl CascadeLines {
         by_lines(score, verified, self.trusted_below, self.straight_above)
     }
 
-    /// Returns what the cascade did on the rows that its lines were drawn by: a little better than what is to be expected of
-    /// other rows.
-    pub const fn expected(&self) -> &Expected {
-        &self.expected
+    /// Returns what the cascade did on the rows that its lines were drawn by; `None` if they were drawn elsewhere.
+    ///
+    /// A little better than what is to be expected of other rows, since the lines were drawn by these.
+    pub const fn expected(&self) -> Option<&Expected> {
+        self.expected.as_ref()
     }
 }
 

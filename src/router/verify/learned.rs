@@ -15,7 +15,7 @@ use crate::router::{AnswerModel, Quality, Threshold, Tier};
 /// judged together; see [`AnswerModel`].
 ///
 /// It judges answers of the model that it learned from, the first candidate, and rejects any other's. Of several choices the
-/// worst one counts.
+/// worst one counts. Refusals, and answers without text, calls or media, it rejects unjudged.
 ///
 /// # Default
 /// - it is [`Unsure`](Verdict::Unsure) of every answer, by one half less half of the gain: from 0.5 on, which is where a
@@ -36,10 +36,9 @@ use crate::router::{AnswerModel, Quality, Threshold, Tier};
 /// | agreement without one | 27 +- 1 | 27 +- 1 |
 /// | the prompt score alone | 31 +- 6 | 2 +- 1 |
 ///
-/// It is no worse than the better of agreement and prompt score, within the spread, without having to know which that is. With
-/// 600 labelled answers instead of 7,200 it saves 28 and 22; begun with what the router learned of prompts
-/// ([`train_answers`](crate::router::Trainer::train_answers)), 36 and 26. Where the cheap model costs more than an eighth of the
-/// strong one, as Llama 3.1 8B and 70B do, and is much weaker, no way was found to save more than 2 %.
+/// It is no worse than the better of agreement and prompt score, within the spread, without having to know which that is.
+/// `by_cost` looks at no quality and may lower it below the floor: hold what it
+/// [expects](crate::router::CascadeLines::expected) against what you want.
 ///
 /// # Examples
 /// ```

@@ -95,6 +95,8 @@ pub(crate) enum Arrives {
 #[derive(Clone, Copy)]
 pub(crate) enum Fail {
     Status(u16),
+    /// It does not happen, and may be tried again.
+    Busy,
     /// The input file is not there any more.
     NoFile,
     /// A page of a proxy comes instead of the answer.

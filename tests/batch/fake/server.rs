@@ -30,6 +30,7 @@ impl FakeApi {
                 Err(ApiError::new(ErrorKind::Busy, Effect::Unknown, "busy").with_status(status))
             }
             Some(Fail::Status(status)) => Err(refused(status)),
+            Some(Fail::Busy) => Err(ApiError::new(ErrorKind::Busy, Effect::None, "busy").with_status(429)),
             Some(Fail::Page) => {
                 Err(ApiError::new(ErrorKind::Protocol, Effect::Unknown, PAGE).with_status(200))
             }
