@@ -191,7 +191,6 @@ mod metered {
     use crate::label::{MAX_BYTES, MAX_NAMES, NONE, OTHER};
     use crate::ledger::{Degradation, LedgerEntry};
     use crate::model::ModelId;
-    use crate::pricing::Cost;
     use crate::telemetry::{PROVIDER, error_type, operation_name};
 
     const DURATION: &str = "gen_ai.client.operation.duration";
@@ -255,12 +254,11 @@ mod metered {
                     histogram!(TOKENS, and("gen_ai.token.type", kind.into())).record(tokens as f64);
                 }
             }
-            let known = match entry.cost {
-                Cost::Priced(cost) => Some(cost),
-                Cost::Partial { known, .. } => Some(known),
-                _ => None,
-            };
-            if let Some(pico) = known.and_then(|cost| u64::try_from(cost.as_pico()).ok()) {
+            if let Some(pico) = entry
+                .cost
+                .known()
+                .and_then(|cost| u64::try_from(cost.as_pico()).ok())
+            {
                 counter!(COST, common.to_vec()).increment(pico);
             }
             if entry.cost.exact().is_none() {

@@ -18,6 +18,8 @@ use crate::id::RequestId;
 
 /// How many bodies are read at once when a store is taken up.
 const AT_ONCE: usize = 64;
+/// How many bytes of them, but for one that is longer by itself.
+const BYTES_AT_ONCE: usize = 2 << 20;
 
 /// A request on its way in, and what its caller wants back with the outcome.
 pub(super) type Prepared = (StoredRequest, Option<Arc<dyn Any + Send + Sync>>);
@@ -75,17 +77,31 @@ impl Shared {
         let Some(gate) = &self.gate else { return };
         let open = state.requests().filter(|(_, request)| !request.is_settled());
         let open: Vec<_> = open.map(|(row, _)| row).collect();
-        for rows in open.chunks(AT_ONCE) {
-            let line = |row: &Row| Some((state.get(*row)?.line, state.endpoint(*row)?));
-            let lines: Vec<_> = rows.iter().filter_map(line).collect();
+        let mut open = open.into_iter().peekable();
+        while open.peek().is_some() {
+            let (mut rows, mut lines, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while rows.len() < AT_ONCE
+                && bytes < BYTES_AT_ONCE
+                && let Some(row) = open.next()
+            {
+                if let Some(line) = state
+                    .get(row)
+                    .map(|request| request.line)
+                    .zip(state.endpoint(row))
+                {
+                    bytes += line.0.len as usize;
+                    rows.push(row);
+                    lines.push(line);
+                }
+            }
             // Of one that cannot be read nothing is known; if it is damaged, it is not sent.
-            for (row, body) in rows.iter().zip(self.bodies_in(&lines).await) {
-                let Some(mut item) = state.item(*row, body.unwrap_or_default()) else {
+            for (row, body) in rows.into_iter().zip(self.bodies_in(&lines).await) {
+                let Some(mut item) = state.item(row, body.unwrap_or_default()) else {
                     continue;
                 };
                 gate.resumed(&mut item);
                 if let Some(context) = item.context {
-                    state.set_context(*row, context);
+                    state.set_context(row, context);
                 }
             }
         }

@@ -27,7 +27,7 @@ impl Lines {
     pub(super) async fn next(&mut self) -> Result<Option<&[u8]>, ApiError> {
         self.line.clear();
         loop {
-            let Some(end) = self.piece.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = memchr::memchr(b'\n', &self.piece) else {
                 self.line.extend_from_slice(&self.piece);
                 self.piece.clear();
                 match self.content.next().await {

@@ -20,8 +20,9 @@ pub(super) const MAX_EMBEDDING_INPUTS: usize = 50_000;
 ///   lane takes in that time, 64 at once, the first leave earlier
 /// - `max_attempts`: 3 batches for a request that none of them ran
 /// - `max_tries`: 10 tries of a call that the server refuses though it may still take it, such as a batch over a file
-///   that is not there yet; of an upload to which a page of some proxy answers; and 10 looks at a batch that is not there any more. One that an earlier process made is looked
-///   for as long as `patience`, as other credentials do not see it
+///   that is not there yet; of an upload to which a page of some proxy answers; of a list of files, a deletion, or the
+///   answers of a second batch, for whatever reason; and 10 looks at a batch that is not there any more. One that an earlier
+///   process made is looked for as long as `patience` until it was seen once, as other credentials do not see it
 /// - `patience`: 25 h for a server that is busy, out of reach, or does not let us read: as long as a batch can take; and
 ///   for so long beyond its 24 h a batch may go on: one that then stands still for an hour is cancelled
 /// - `min_poll`, `max_poll`: 1 s until the first look at a batch, and 30 min between two of them at most. Between those

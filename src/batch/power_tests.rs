@@ -33,7 +33,6 @@ struct World {
     names: Vec<(String, String, usize)>,
     /// The input lines that each output answers.
     outputs: BTreeMap<String, Vec<String>>,
-    uploads: usize,
     batches: Vec<NewBatch>,
     /// Its first batch stands still until it is cancelled, and has run one line by then.
     stalls: bool,
@@ -83,8 +82,7 @@ impl BatchApi for Server {
             .map(str::to_owned)
             .collect();
         let mut world = self.0.lock().unwrap();
-        world.uploads += 1;
-        let id = format!("file-{}", world.uploads);
+        let id = format!("file-{}", world.names.len() + 1);
         world.files.insert(id.clone(), lines);
         world.names.push((id.clone(), filename.to_owned(), content.len()));
         Ok(serde_json::from_value(json!({"id": id})).unwrap())

@@ -63,8 +63,7 @@ impl Needs {
         if view.modalities.is_some_and(|raw| holds(raw, "\"audio\"")) {
             self.need(Feature::Audio);
         }
-        let any = |raw: Option<&RawValue>| raw.is_some_and(|raw| !matches!(raw.get(), "null" | "[]"));
-        if any(view.tools) || any(view.functions) {
+        if wire::has_some(view.tools) || wire::has_some(view.functions) {
             self.need(Feature::Tools);
         }
         let by_schema = |raw: Option<&RawValue>| raw.is_some_and(|raw| holds(raw, "\"json_schema\""));

@@ -52,9 +52,11 @@ impl Steps {
         self.to_come.front()
     }
 
-    /// Takes the second opinion of the next one, which is asked now.
-    pub(super) fn take_opinion(&mut self) -> Option<ModelId> {
-        self.to_come.front_mut()?.opinion.take()
+    /// Leaves out the second opinion of the next one, which is asked now.
+    pub(super) fn take_opinion(&mut self) {
+        if let Some(next) = self.to_come.front_mut() {
+            next.opinion = None;
+        }
     }
 
     /// Returns the models that may answer.

@@ -25,7 +25,8 @@
 //!
 //! # Load
 //! One report is made at a time and answers all that wait for it; it, or its failure, is kept for a second. A caller who
-//! leaves does not end it, so that a slow ledger is never asked twice at once. What is shown can be older than the
+//! leaves does not end it, so that a slow ledger is never asked twice at once. It is asked for sums and for
+//! [clues](crate::ledger::CostLedger::clues); an `InMemoryLedger` compares all entries that it keeps for those. What is shown can be older than the
 //! request by that second and the time that the ledger took.
 
 mod answer;

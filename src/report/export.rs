@@ -260,7 +260,8 @@ fn push_name(text: &mut String, name: &str) {
     text.push('"');
 }
 
-/// Writes a file beside the one that is meant, and puts it in its place.
+/// Writes a file beside the one that is meant, and puts it in its place. Whoever may read new files of this process may read
+/// it, unlike what `storage` writes.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let unfinished = beside(path)?;
     let written = File::create_new(&unfinished).and_then(|mut file| {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::verify::Verifier;
 use super::{
-    CascadeLines, Quality, Rating, Route, RouteError, RouteOutcome, RouteRequest, Router, Score, Step,
+    CascadeLines, Course, Quality, Rating, Route, RouteError, RouteOutcome, RouteRequest, Router, Score, Step,
 };
 use crate::model::ModelId;
 use crate::money::Usd;
@@ -64,14 +64,6 @@ pub struct CascadeRouter {
 struct Prompts {
     score: Arc<dyn Score>,
     lines: CascadeLines,
-}
-
-/// What to do with a request, by its prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Trusted,
-    Verified,
-    Straight,
 }
 
 impl CascadeRouter {
@@ -177,15 +169,10 @@ impl CascadeRouter {
         }
     }
 
-    fn way(&self, request: &RouteRequest<'_>) -> Way {
-        let Some(prompts) = &self.prompts else {
-            return Way::Verified;
-        };
-        match prompts.score.score(request) {
-            Some(score) if score > prompts.lines.straight_above() => Way::Straight,
-            Some(score) if score < prompts.lines.trusted_below() => Way::Trusted,
-            _ => Way::Verified,
-        }
+    /// Returns what is done with a request by its prompt alone; `None` if the cheap answer is to be verified.
+    fn by_prompt(&self, request: &RouteRequest<'_>) -> Option<Course> {
+        let prompts = self.prompts.as_ref()?;
+        prompts.lines.course(prompts.score.score(request)?)
     }
 
     /// Routes a request that ends with a model, by way of those before it that can serve it and are not dearer.
@@ -194,8 +181,8 @@ impl CascadeRouter {
             let is_dearer = request.compare_prices(model, end) == Some(Ordering::Greater);
             request.fits(model).is_ok() && !is_dearer
         };
-        let way = self.way(request);
-        if way == Way::Straight {
+        let by_prompt = self.by_prompt(request);
+        if by_prompt == Some(Course::Straight) {
             return Route::to(end).because(format!("the prompt needs {end}"));
         }
         let before = |model: &&ModelId| *model != end;
@@ -208,7 +195,7 @@ impl CascadeRouter {
             for (verifier, model) in middle.filter(|(_, model)| may_ask(model)) {
                 route = Some(match route {
                     None => Route::to(model),
-                    Some(route) if way == Way::Trusted => route,
+                    Some(route) if by_prompt == Some(Course::Accepted) => route,
                     Some(route) => route.with_step(self.step(verifier, model)),
                 });
             }
@@ -216,7 +203,7 @@ impl CascadeRouter {
         let Some(route) = route else {
             return Route::to(end).because(format!("no cheaper model than {end} can serve it"));
         };
-        if way == Way::Trusted {
+        if by_prompt == Some(Course::Accepted) {
             return route.because(format!("the prompt does not need {end}"));
         }
         let Some((verifier, _)) = self.steps.iter().find(|(_, model)| model == end) else {

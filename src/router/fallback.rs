@@ -58,10 +58,7 @@ impl FallbackRouter {
 #[deny(clippy::missing_trait_methods)]
 impl Router for FallbackRouter {
     async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouteError> {
-        let mut route = match &self.first {
-            Some(router) => router.route(request).await?,
-            None => Route::keep(),
-        };
+        let mut route = self.first.route(request).await?;
         if !request.endpoint().is_chat() {
             return Ok(route);
         }
@@ -75,22 +72,18 @@ impl Router for FallbackRouter {
     }
 
     fn observe(&self, outcome: &RouteOutcome<'_>) {
-        if let Some(router) = &self.first {
-            router.observe(outcome);
-        }
+        self.first.observe(outcome);
     }
 
     fn rate(&self, rating: &Rating) {
-        if let Some(router) = &self.first {
-            router.rate(rating);
-        }
+        self.first.rate(rating);
     }
 
     fn reference_model(&self) -> Option<&ModelId> {
-        self.first.as_ref()?.reference_model()
+        self.first.reference_model()
     }
 
     fn candidates(&self) -> Vec<ModelId> {
-        self.first.as_ref().map(Router::candidates).unwrap_or_default()
+        self.first.candidates()
     }
 }

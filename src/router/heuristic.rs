@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::tiers::{Tier, Tiers};
 use super::{Route, RouteError, RouteRequest, Router};
 use crate::model::ModelId;
+use crate::wire;
 
 /// Routes by your rules, and where none applies by a structural score of the latest user message.
 ///
@@ -128,10 +129,7 @@ impl Rule {
             When::Feature(feature) => request.attribution().feature() == Some(feature),
             When::Tag(key, value) => request.attribution().tag(key) == Some(value),
             When::Phrase(phrase) => text.is_some_and(|text| text.to_ascii_lowercase().contains(&**phrase)),
-            When::Tools => {
-                let tools = request.view().tools.map(serde_json::value::RawValue::get);
-                tools.is_some_and(|tools| !matches!(tools, "null" | "[]"))
-            }
+            When::Tools => wire::has_some(request.view().tools),
         }
     }
 }

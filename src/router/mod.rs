@@ -240,3 +240,35 @@ macro_rules! forward_router {
 
 forward_router!(Arc);
 forward_router!(Box);
+
+/// A router that may be absent: `None` keeps the requested model.
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<R: Router> Router for Option<R> {
+    async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouteError> {
+        match self {
+            Some(router) => router.route(request).await,
+            None => Ok(Route::keep()),
+        }
+    }
+
+    fn observe(&self, outcome: &RouteOutcome<'_>) {
+        if let Some(router) = self {
+            router.observe(outcome);
+        }
+    }
+
+    fn rate(&self, rating: &Rating) {
+        if let Some(router) = self {
+            router.rate(rating);
+        }
+    }
+
+    fn reference_model(&self) -> Option<&ModelId> {
+        self.as_ref()?.reference_model()
+    }
+
+    fn candidates(&self) -> Vec<ModelId> {
+        self.as_ref().map(Router::candidates).unwrap_or_default()
+    }
+}

@@ -33,7 +33,8 @@ impl Shadow {
     }
 
     /// Has both answers judged, each with the other one as its second; the router is told of both by
-    /// [`rate`](Router::rate).
+    /// [`rate`](Router::rate). An [`Agreement`](super::verify::Agreement) says the same of both, so that nothing is learned by
+    /// it of which is better.
     pub fn judged_by(mut self, judge: impl Verifier) -> Self {
         self.judge = Some(Arc::new(judge));
         self
@@ -88,13 +89,20 @@ impl PartialEq for Shadow {
 ///
 /// # Examples
 /// ```
-/// use thrifty::router::verify::Agreement;
-/// use thrifty::router::{HeuristicRouter, ShadowRouter};
+/// use thrifty::router::verify::{Verdict, verifier_fn};
+/// use thrifty::router::{HeuristicRouter, LearnedRouter, ShadowRouter};
 ///
+/// let has_a_source = verifier_fn(|exchange| match exchange.answer() {
+///     Some(answer) if answer.text().contains("https://") => Verdict::Accept,
+///     _ => Verdict::Reject("it names no source"),
+/// });
+/// let usual = HeuristicRouter::new("gpt-4o-mini", "gpt-4o");
+/// let learned = LearnedRouter::untrained(["gpt-4o-mini", "gpt-4o"], usual)?;
 /// let router = ShadowRouter::new("gpt-4o", 0.05)
-///     .judged_by(Agreement::on_number("gpt-4o"))
-///     .behind(HeuristicRouter::new("gpt-4o-mini", "gpt-4o"));
+///     .judged_by(has_a_source)
+///     .behind(learned);
 /// # let _ = router;
+/// # Ok::<(), thrifty::router::LearnError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ShadowRouter {
@@ -132,10 +140,7 @@ impl ShadowRouter {
 #[deny(clippy::missing_trait_methods)]
 impl Router for ShadowRouter {
     async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouteError> {
-        let route = match &self.first {
-            Some(router) => router.route(request).await?,
-            None => Route::keep(),
-        };
+        let route = self.first.route(request).await?;
         Ok(if request.endpoint().is_chat() && fastrand::f32() < self.rate {
             route.with_shadow(self.shadow.clone())
         } else {
@@ -144,22 +149,18 @@ impl Router for ShadowRouter {
     }
 
     fn observe(&self, outcome: &RouteOutcome<'_>) {
-        if let Some(router) = &self.first {
-            router.observe(outcome);
-        }
+        self.first.observe(outcome);
     }
 
     fn rate(&self, rating: &Rating) {
-        if let Some(router) = &self.first {
-            router.rate(rating);
-        }
+        self.first.rate(rating);
     }
 
     fn reference_model(&self) -> Option<&ModelId> {
-        self.first.as_ref()?.reference_model()
+        self.first.reference_model()
     }
 
     fn candidates(&self) -> Vec<ModelId> {
-        self.first.as_ref().map(Router::candidates).unwrap_or_default()
+        self.first.candidates()
     }
 }

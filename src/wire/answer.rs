@@ -67,6 +67,13 @@ pub struct ToolCallView<'a> {
     pub is_function: bool,
 }
 
+impl AnswerChoice<'_> {
+    /// Whether it has neither text, calls nor media.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.text.trim().is_empty() && self.tool_calls.is_empty() && !self.has_media
+    }
+}
+
 impl<'a> AnswerView<'a> {
     /// Reads the body of an answer; `None` for other endpoints than chat and responses, and if it is none of their
     /// answers.

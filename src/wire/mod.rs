@@ -55,6 +55,11 @@ pub fn is_null(value: &RawValue) -> bool {
     value.get() == "null"
 }
 
+/// Whether there is a list that is not empty.
+pub(crate) fn has_some(list: Option<&RawValue>) -> bool {
+    list.is_some_and(|list| !matches!(list.get(), "null" | "[]"))
+}
+
 /// Returns at most so many bytes of a text's beginning, cut between characters.
 pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len()))

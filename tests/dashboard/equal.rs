@@ -103,15 +103,11 @@ pub(crate) async fn over_time(ledger: &Ledger<'_>, table: &Table) {
             panic!("the samples name both");
         };
         let others = !table.head[2..].iter().any(|name| **name == **feature);
-        for key in [Some((!others).then(|| feature.to_string())), None]
-            .into_iter()
-            .flatten()
-        {
-            cells
-                .entry((day.to_string(), key))
-                .or_default()
-                .merge(&group.totals);
-        }
+        let key = (!others).then(|| feature.to_string());
+        cells
+            .entry((day.to_string(), key))
+            .or_default()
+            .merge(&group.totals);
         let all = (day.to_string(), Some("total".to_owned()));
         cells.entry(all).or_default().merge(&group.totals);
     }
@@ -129,7 +125,7 @@ pub(crate) async fn over_time(ledger: &Ledger<'_>, table: &Table) {
     assert_eq!(cells_seen, table.body.len() * (table.head.len() - 1));
 }
 
-/// The waterfall: each step a query of its own, and together the way from the baseline to the cost.
+/// The waterfall: each lane a query of its own, and all steps together the way from the baseline to the cost.
 pub(crate) async fn waterfall(ledger: &Ledger<'_>, table: &Table) {
     let (total, _) = ledger.total().await;
     let lane = async |lane| {
@@ -146,19 +142,26 @@ pub(crate) async fn waterfall(ledger: &Ledger<'_>, table: &Table) {
     let spent_beside = overhead
         .shadow
         .saturating_add(overhead.steps)
+        .saturating_add(overhead.opinions)
         .saturating_add(overhead.failed);
     let without_baseline = total.cost.saturating_sub(actual).saturating_sub(spent_beside);
     let steps = [
         ("Baseline", savings.baseline),
-        ("Routing", minus(savings.routing)),
+        ("Routing", minus(savings.routing.saturating_add(savings.opinions))),
         ("Batch lane", minus(lane(Lane::Batch).await)),
         ("Flex lane", minus(lane(Lane::Flex).await)),
         ("Priority lane", minus(lane(Lane::Priority).await)),
         ("Sent again, out of time", minus(lane(Lane::Standard).await)),
-        ("Provider cache", minus(savings.cache)),
+        (
+            "Provider cache",
+            minus(savings.cache.saturating_add(savings.cache_writes)),
+        ),
+        ("Writing to that cache", savings.cache_writes),
+        ("Second opinions", savings.opinions),
         ("Actual cost of these calls", actual),
         ("Shadow calls", overhead.shadow),
-        ("Steps and verifiers", overhead.steps),
+        ("Later steps", overhead.steps),
+        ("Opinions without a baseline", overhead.opinions),
         ("Calls without a whole answer", overhead.failed),
         ("Answers without a baseline", without_baseline),
         ("All known cost", total.cost),
@@ -168,13 +171,12 @@ pub(crate) async fn waterfall(ledger: &Ledger<'_>, table: &Table) {
         "Routing",
         "Provider cache",
         "Actual cost of these calls",
+        "Answers without a baseline",
+        "All known cost",
     ];
-    let always = |name: &str| {
-        always.contains(&name) || name == "Answers without a baseline" || name == "All known cost"
-    };
     let shown = steps
         .iter()
-        .filter(|(name, amount)| always(name) || *amount != UsdSum::ZERO);
+        .filter(|(name, amount)| always.contains(name) || *amount != UsdSum::ZERO);
     let mut rows = table.body.iter();
     let mut sum = UsdSum::ZERO;
     for (name, amount) in shown {

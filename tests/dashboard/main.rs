@@ -273,9 +273,9 @@ async fn a_month_is_shown_as_the_ledger_has_it_and_can_be_used() {
             .any(|note| note.starts_with(&format!("From what {compared_calls} calls would")))
     );
     println!(
-        "goal report/equal: {} figures compared, each equal (every figure of the figures at the top and their notes, of \
-         spend over time, by feature, model, lane and day, of the waterfall, tokens and budgets with queries; estimates \
-         with the JSON)",
+        "goal report/equal: {} figures compared, each equal (tables of sums, the figures at the top and their notes, the \
+         waterfall, tokens and the days of budgets with queries; budgets with their status; estimates with the JSON, and \
+         what waiting and priority are about with queries)",
         compared::count()
     );
     let before = compared::count();

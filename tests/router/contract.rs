@@ -22,6 +22,8 @@ async fn routers_of_one_model_and_of_closures_keep_the_contract() {
     conformance::router(|| router_fn(|_| Route::to(MINI).because("always"))).await;
     conformance::router(|| router_fn(|_| Route::keep())).await;
     conformance::router(|| FallbackRouter::new(MINI)).await;
+    conformance::router(|| Some(FixedRouter::new(MINI))).await;
+    conformance::router(|| None::<FixedRouter>).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -227,7 +227,7 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
-    /// The batch certainly does not exist, and no file that was uploaded can be used for one any more.
+    /// The batch certainly does not exist, and none is made of a file that was uploaded before.
     CreateAbandoned {
         /// The flush.
         flush: FlushId,
@@ -251,7 +251,7 @@ pub enum Record {
         /// The request.
         id: RequestId,
     },
-    /// What became of that is known, and told.
+    /// What became of that is safe; whoever asked for it is told next, if not already.
     SendOver {
         /// The request.
         id: RequestId,

@@ -1,6 +1,7 @@
 //! Budgets: how each limit stands, and how what was left of it became less.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use jiff::civil::Date;
@@ -49,7 +50,7 @@ pub(super) fn write(report: &Report, page: &mut String) -> fmt::Result {
     budgets.sort_by_key(|status| Reverse(used(status)));
     let mut by_day = Vec::new();
     for (at, status) in budgets.iter().take(ROWS).enumerate() {
-        // Each takes a pass over all cells for each of its days.
+        // Each takes a pass over all cells.
         let days = if at < BY_DAY {
             days(report, status)
         } else {
@@ -97,10 +98,10 @@ struct Day {
 /// the report's zone, and the budget has to have counted what they have.
 fn days(report: &Report, status: &BudgetStatus) -> Vec<Day> {
     let zone = &report.zone;
-    let counts = |cell: &&Cell| match &status.calls {
-        LimitedCalls::All => true,
-        LimitedCalls::OfFeature(feature) => cell.feature == *feature,
-        LimitedCalls::Others => false,
+    let feature = match &status.calls {
+        LimitedCalls::All => None,
+        LimitedCalls::OfFeature(feature) => Some(feature),
+        LimitedCalls::Others => return Vec::new(),
     };
     let (Some(start), Some(end)) = (status.window_start, status.window_end) else {
         return Vec::new();
@@ -109,8 +110,15 @@ fn days(report: &Report, status: &BudgetStatus) -> Vec<Day> {
     let Some((first, last)) = window.filter(|(first, _)| zone.beginning_of(*first) == Some(start)) else {
         return Vec::new();
     };
-    if status.calls == LimitedCalls::Others || report.filter != Filter::default() {
+    if report.filter != Filter::default() {
         return Vec::new();
+    }
+    let mut by_day = BTreeMap::<Date, Totals>::new();
+    let counted = |cell: &&Cell| feature.is_none_or(|feature| cell.feature == *feature);
+    for cell in report.cells.iter().filter(counted) {
+        if let Some(day) = cell.day {
+            by_day.entry(day).or_default().merge(&cell.totals);
+        }
     }
     let mut so_far = Totals::default();
     let mut days = Vec::new();
@@ -118,9 +126,7 @@ fn days(report: &Report, status: &BudgetStatus) -> Vec<Day> {
         .series(jiff::Span::new().days(1))
         .take_while(|date| *date <= last)
     {
-        let mut spent = Totals::default();
-        let of_day = report.cells.iter().filter(|cell| cell.day == Some(date));
-        of_day.filter(counts).for_each(|cell| spent.merge(&cell.totals));
+        let spent = by_day.remove(&date).unwrap_or_default();
         so_far.merge(&spent);
         let Some(end) = date.tomorrow().ok().and_then(|next| zone.beginning_of(next)) else {
             return Vec::new();

@@ -191,7 +191,7 @@ impl AnswerModel {
         if answer.choices().iter().any(|choice| choice.is_refusal) {
             return Err("the model refused");
         }
-        if answer.choices().iter().any(says_nothing) {
+        if answer.choices().iter().any(AnswerChoice::says_nothing) {
             return Err("it is empty");
         }
         let latest = LatestMessage::of(exchange.endpoint(), request).ok_or("the prompt has no text")?;
@@ -235,11 +235,6 @@ fn said<'a>(choice: &'a AnswerChoice<'_>) -> Cow<'a, str> {
     let text = Cow::Borrowed(&*choice.text);
     let calls = choice.tool_calls.iter();
     calls.fold(text, |text, call| text + "\n" + &*call.name + " " + &*call.input)
-}
-
-/// Whether a choice has neither text, calls nor media.
-fn says_nothing(choice: &AnswerChoice<'_>) -> bool {
-    choice.text.trim().is_empty() && choice.tool_calls.is_empty() && !choice.has_media
 }
 
 #[cfg(test)]

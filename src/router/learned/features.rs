@@ -47,17 +47,13 @@ impl<'a> Subject<'a> {
 
     /// The same, of a request whose parts are known.
     pub(super) fn of(latest: LatestMessage<'a>, view: &RequestView<'_>) -> Self {
-        let tools = [view.tools, view.functions];
         Self {
             text: latest.text,
             bytes: latest.bytes,
             turns: latest.turns,
             has_system: latest.has_system || view.instructions.is_some(),
-            has_tools: tools
-                .into_iter()
-                .flatten()
-                .any(|tools| !matches!(tools.get(), "null" | "[]")),
-            has_schema: view.response_format.is_some_and(|format| format.get() != "null"),
+            has_tools: wire::has_some(view.tools) || wire::has_some(view.functions),
+            has_schema: view.response_format.is_some_and(|format| !wire::is_null(format)),
         }
     }
 

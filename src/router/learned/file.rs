@@ -58,8 +58,7 @@ fn encode(model: &Model) -> Vec<u8> {
     for part in model.heads().parts() {
         bytes.extend(part.iter().flat_map(|number| number.to_le_bytes()));
     }
-    let crc = crc32c::crc32c(&bytes);
-    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes.extend_from_slice(&model.version().to_le_bytes());
     bytes
 }
 

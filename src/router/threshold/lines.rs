@@ -65,10 +65,10 @@ impl CascadeLines {
         let z = normal_quantile(target.confidence);
         let mut scores: Vec<f32> = rows.iter().map(|(score, _)| *score).collect();
         scores.sort_by(f32::total_cmp);
-        let keeps = |(trusted_below, straight_above): &(f32, f32)| {
+        let keeps = |lines: &Self| {
             let worth = |quality: Quality| f64::from(quality.get());
             let short = rows.iter().map(|(score, row)| {
-                let answer = by_lines(*score, row, *trusted_below, *straight_above).net();
+                let answer = lines.apply(*score, row).net();
                 floor * worth(row.strong().quality) - worth(answer.quality)
             });
             Paired::of(short).bound(z) <= 0.0
@@ -76,12 +76,12 @@ impl CascadeLines {
         let pairs = (0..STEPS).map(|step| {
             let share = f64::from(step) / f64::from(STEPS);
             let straight = quantile(&scores, VERIFIED + (1.0 - VERIFIED) * share);
-            (quantile(&scores, share), straight)
+            Self::undrawn(quantile(&scores, share), straight)
         });
-        let all_trusted = (f32::INFINITY, f32::INFINITY);
+        let all_trusted = Self::undrawn(f32::INFINITY, f32::INFINITY);
         let kept = pairs.chain([all_trusted]).take_while(keeps).last();
-        let (trusted_below, straight_above) = kept.unwrap_or((f32::NEG_INFINITY, f32::NEG_INFINITY));
-        Ok(Self::of(rows, trusted_below, straight_above))
+        let all_straight = Self::undrawn(f32::NEG_INFINITY, f32::NEG_INFINITY);
+        Ok(kept.unwrap_or(all_straight).drawn_by(rows))
     }
 
     /// Draws only the upper line, where trying the cheap model first costs as much as it saves; no prompt is trusted unverified.
@@ -116,7 +116,7 @@ impl CascadeLines {
                     .map_or(f32::INFINITY, |(score, _)| score.next_down());
             }
         }
-        Ok(Self::of(rows, f32::NEG_INFINITY, straight_above))
+        Ok(Self::undrawn(f32::NEG_INFINITY, straight_above).drawn_by(rows))
     }
 
     /// Takes lines drawn elsewhere. `None` if one is not a number, or the first is above the second: between them a prompt
@@ -125,23 +125,23 @@ impl CascadeLines {
     /// A score that is exactly at a line is verified. Negative infinity as the first trusts no prompt, infinity as the second
     /// sends none straight.
     pub fn at(trusted_below: f32, straight_above: f32) -> Option<Self> {
-        (trusted_below <= straight_above).then_some(Self {
-            trusted_below,
-            straight_above,
-            expected: None,
-        })
+        (trusted_below <= straight_above).then_some(Self::undrawn(trusted_below, straight_above))
     }
 
-    fn of(rows: &[(f32, CascadeRow)], trusted_below: f32, straight_above: f32) -> Self {
-        let gone = rows
-            .iter()
-            .map(|(score, row)| by_lines(*score, row, trusted_below, straight_above));
+    const fn undrawn(trusted_below: f32, straight_above: f32) -> Self {
         Self {
             trusted_below,
             straight_above,
-            expected: Some(Expected::of(
-                gone.map(|row| (row.net(), row.strong(), row.is_strong())),
-            )),
+            expected: None,
+        }
+    }
+
+    fn drawn_by(self, rows: &[(f32, CascadeRow)]) -> Self {
+        let gone = rows.iter().map(|(score, row)| self.apply(*score, row));
+        let expected = Expected::of(gone.map(|row| (row.net(), row.strong(), row.is_strong())));
+        Self {
+            expected: Some(expected),
+            ..self
         }
     }
 
@@ -158,7 +158,19 @@ impl CascadeLines {
     /// Returns what a cascade with these lines does with a request, of which it is known what it does if it is verified.
     #[must_use]
     pub fn apply(&self, score: f32, verified: &CascadeRow) -> CascadeRow {
-        by_lines(score, verified, self.trusted_below, self.straight_above)
+        self.course(score)
+            .map_or(*verified, |course| verified.unverified(course))
+    }
+
+    /// Returns what is done with a prompt by its score alone; `None` if the cheap answer is to be verified.
+    pub(in crate::router) fn course(&self, score: f32) -> Option<Course> {
+        if score > self.straight_above {
+            Some(Course::Straight)
+        } else if score < self.trusted_below {
+            Some(Course::Accepted)
+        } else {
+            None
+        }
     }
 
     /// Returns what the cascade did on the rows that its lines were drawn by; `None` if they were drawn elsewhere.
@@ -179,17 +191,6 @@ fn check(rows: &[(f32, CascadeRow)]) -> Result<(), ThresholdError> {
     match rows.iter().position(|(score, _)| score.is_nan()) {
         Some(row) => Err(ThresholdError::NotANumber { row }),
         None => Ok(()),
-    }
-}
-
-/// As [`CascadeRouter`](crate::router::CascadeRouter) decides by a score.
-fn by_lines(score: f32, verified: &CascadeRow, trusted_below: f32, straight_above: f32) -> CascadeRow {
-    if score > straight_above {
-        verified.unverified(Course::Straight)
-    } else if score < trusted_below {
-        verified.unverified(Course::Accepted)
-    } else {
-        *verified
     }
 }
 

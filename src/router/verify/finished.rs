@@ -42,8 +42,7 @@ impl Finished {
             Ended::Unknown => return Some("it did not end"),
             Ended::Whole | Ended::CutOff => {}
         }
-        let says_nothing = choice.text.trim().is_empty() && choice.tool_calls.is_empty() && !choice.has_media;
-        says_nothing.then_some("it is empty")
+        choice.says_nothing().then_some("it is empty")
     }
 }
 
